@@ -1,0 +1,27 @@
+// A secret is a wrapped type that prints as `[redacted]` whichever way it is printed (LEAK-2).
+
+const values = new WeakMap<Secret, string>()
+
+export class Secret {
+  /** The origins it may be sent to, e.g. `https://crm.example`; checked again at use. */
+  readonly allowedOrigins: readonly string[]
+
+  constructor(value: string, allowedOrigins: readonly string[]) {
+    values.set(this, value)
+    this.allowedOrigins = allowedOrigins
+  }
+
+  /** The value, for the wire to `origin` only; null when that origin is not allowed. */
+  revealFor(origin: string): string | null {
+    if (!this.allowedOrigins.includes(origin)) return null
+    return values.get(this) ?? null
+  }
+
+  toString(): string {
+    return '[redacted]'
+  }
+
+  toJSON(): string {
+    return '[redacted]'
+  }
+}

@@ -1,0 +1,100 @@
+// Everything a caller can cause. A Failure carries facts for the audit log, never a secret and never
+// prose to be matched on. `functions/http/error.ts` is the only place that turns one into an answer.
+import type { Approval } from './approval.ts'
+import type { DocumentError } from './policy.ts'
+
+/** Why a presented token was refused. The audit log gets it; the wire never does (ER-09, RB-15). */
+export type AttestationReason =
+  | 'malformed'
+  | 'unsupported_type'
+  | 'unknown_issuer'
+  | 'ambiguous_method'
+  | 'method_disabled'
+  | 'algorithm_not_allowed'
+  | 'header_not_allowed'
+  | 'type_not_allowed'
+  | 'unknown_key'
+  | 'key_mismatch'
+  | 'keys_unreachable'
+  | 'keys_stale'
+  | 'bad_signature'
+  | 'missing_claim'
+  | 'claim_type'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'lifetime_too_long'
+  | 'wrong_audience'
+  | 'claim_mismatch'
+  | 'invalid_spiffe_id'
+  | 'wrong_trust_domain'
+  | 'replayed'
+  | 'own_token'
+  | 'session_ended'
+  | 'verifier_error'
+
+export type GatewayDenial =
+  | 'not_granted'
+  | 'envelope_exceeded'
+  | 'intent_denied'
+  | 'tool_changed'
+  | 'response_too_large'
+  | 'credential_reflected'
+
+export type LimitName = 'actions' | 'writes' | 'rows' | 'bytes' | 'per_minute'
+
+export type Failure =
+  // Requests that cannot be understood. `reason` is a stable word; `parameter` names what to mend.
+  | { kind: 'malformed_request'; reason: string; parameter?: string }
+  | { kind: 'unsupported_grant_type' }
+  | { kind: 'invalid_client'; viaAuthorizationHeader: boolean }
+  // Faults of a token or of its method: one answer for all of them.
+  | {
+      kind: 'attestation_rejected'
+      role: 'subject' | 'actor'
+      reason: AttestationReason
+      method?: string
+      claim?: string
+      expected?: string
+      got?: string
+    }
+  | {
+      kind: 'invalid_target'
+      reason: 'malformed' | 'unknown_target' | 'no_binding' | 'denied_by_binding' | 'delivery'
+      target?: string
+    }
+  | { kind: 'invalid_scope'; reason: 'syntax' | 'nothing_left'; target?: string }
+  | { kind: 'invalid_authorization_details'; reason: string; path?: string }
+  | { kind: 'access_denied'; reason: string; ruleId?: string }
+  | { kind: 'authorization_pending'; approval: Approval }
+  | { kind: 'slow_down'; retryAfterSeconds: number }
+  // Dependencies. Nothing was minted or forwarded.
+  | { kind: 'unavailable'; reason: string; retryAfterSeconds: number }
+  | { kind: 'killed' }
+  // Gateway.
+  | {
+      kind: 'invalid_handle'
+      reason:
+        | 'missing'
+        | 'malformed'
+        | 'bad_signature'
+        | 'expired'
+        | 'wrong_audience'
+        | 'session_ended'
+        | 'unknown_session'
+        | 'proof_required'
+    }
+  | { kind: 'action_malformed'; reason: string }
+  | { kind: 'action_denied'; code: GatewayDenial; reason: string; hint?: string; ruleId?: string }
+  | { kind: 'approval_required'; approval: Approval; reason: string; ruleId?: string }
+  | { kind: 'budget_exhausted'; limit: LimitName; retryAfterSeconds?: number }
+  | { kind: 'payload_too_large'; maxBytes: number }
+  | { kind: 'upstream_failed'; reason: string; timedOut: boolean }
+  // Administration and everything else that is not OAuth.
+  | { kind: 'unauthenticated' }
+  | { kind: 'forbidden'; needs: string }
+  | { kind: 'not_found' }
+  | { kind: 'method_not_allowed'; allow: readonly string[] }
+  | { kind: 'unsupported_media_type'; expected: string }
+  | { kind: 'invalid_document'; errors: readonly DocumentError[] }
+  | { kind: 'precondition_failed' }
+  | { kind: 'conflict'; reason: string }

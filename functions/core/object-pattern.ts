@@ -1,0 +1,80 @@
+// Object patterns: `METHOD /path` for http, dotted or colon names elsewhere. `*` is exactly one segment,
+// `**` (last) is one or more further segments, and the bare `*` or `**` is everything. Literal
+// comparison is byte-exact: no case folding, no normalisation (RFC 9396 §12).
+
+/** `GET /v1/customers/*` -> ['GET', '', 'v1', 'customers', '*']; `public.orders` -> ['public','orders']. */
+function segmentsOf(pattern: string): readonly string[] {
+  const space = pattern.indexOf(' ')
+  if (space > 0) return [pattern.slice(0, space), ...pattern.slice(space + 1).split('/')]
+  return pattern.split('.')
+}
+
+function isEverything(pattern: string): boolean {
+  return pattern === '*' || pattern === '**'
+}
+
+/** Whether the concrete object (no wildcards are honoured in it) matches the pattern. */
+export function objectMatches(pattern: string, object: string): boolean {
+  if (isEverything(pattern)) return true
+  const wanted = segmentsOf(pattern)
+  const got = segmentsOf(object)
+  for (let i = 0; i < wanted.length; i++) {
+    const segment = wanted[i]
+    if (segment === '**' && i === wanted.length - 1) return got.length > i
+    const actual = got[i]
+    if (actual === undefined) return false
+    if (segment === '*') {
+      if (actual === '') return false
+    } else if (segment !== actual) return false
+  }
+  return wanted.length === got.length
+}
+
+/** The objects matched by both patterns, as one pattern; null when there are none. */
+export function intersectPatterns(left: string, right: string): string | null {
+  if (isEverything(left)) return right
+  if (isEverything(right)) return left
+  const a = segmentsOf(left)
+  const b = segmentsOf(right)
+  const joined: string[] = []
+  for (let i = 0; ; i++) {
+    const x = a[i]
+    const y = b[i]
+    if (x === undefined && y === undefined) break
+    if (x === '**' && i === a.length - 1) {
+      if (y === undefined) return null
+      joined.push(...b.slice(i))
+      break
+    }
+    if (y === '**' && i === b.length - 1) {
+      if (x === undefined) return null
+      joined.push(...a.slice(i))
+      break
+    }
+    if (x === undefined || y === undefined) return null
+    if (x === '*') {
+      if (y === '') return null
+      joined.push(y)
+    } else if (y === '*') {
+      if (x === '') return null
+      joined.push(x)
+    } else if (x === y) joined.push(x)
+    else return null
+  }
+  const isPath = left.indexOf(' ') > 0
+  if (isPath !== right.indexOf(' ') > 0) return null
+  return isPath ? `${joined[0]} ${joined.slice(1).join('/')}` : joined.join('.')
+}
+
+/** A mistake in a pattern, or null. Wildcards stand for whole segments; `**` only at the end (JW-09). */
+export function patternMistake(pattern: string): string | null {
+  if (pattern === '' || pattern.length > 1024) return 'must have 1 to 1024 characters'
+  if (isEverything(pattern)) return null
+  const segments = segmentsOf(pattern)
+  for (const [i, segment] of segments.entries()) {
+    if (segment === '**') {
+      if (i !== segments.length - 1) return '`**` may only be the last segment'
+    } else if (segment !== '*' && segment.includes('*')) return '`*` must stand for a whole segment'
+  }
+  return null
+}

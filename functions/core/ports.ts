@@ -1,0 +1,28 @@
+// Everything that core/ needs from outside comes in through these interfaces: time, ids, hashing,
+// signing, storage. An implementation never decides anything about access.
+
+/** Seconds since the epoch, UTC. */
+export type Seconds = number
+
+export interface Clock {
+  /** Whole seconds since the epoch. */
+  nowSeconds(): Seconds
+  /** Milliseconds since the epoch, for event times. */
+  nowMs(): number
+}
+
+export interface Ids {
+  /** A fresh, unguessable id such as `ses_…`: prefix, underscore, 22 or more base64url characters. */
+  fresh(prefix: 'ses' | 'dec' | 'evt' | 'apr' | 'jti' | 'act'): string
+}
+
+export interface Hashing {
+  /** Lower-case hex SHA-256 of the UTF-8 text. */
+  sha256Hex(text: string): string
+}
+
+/** Signs handles. The key never leaves the implementation. */
+export interface HandleSigner {
+  /** A compact JWS of `claims` with `typ: at+jwt`, ES256 and the current `kid`. */
+  sign(claims: Readonly<Record<string, unknown>>): Promise<string>
+}

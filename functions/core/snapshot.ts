@@ -1,0 +1,48 @@
+// Auth Methods, targets and intent policies as one isolate holds them, compiled, keyed by the policy
+// revision. Bindings are not in it: they are read by key with each request.
+import type { CompiledAuthMethod } from './auth-method.ts'
+import type { CompiledEvaluator } from './evaluator.ts'
+import type { IntentPolicy } from './policy.ts'
+import type { CompiledTarget } from './target.ts'
+
+export type CompiledIntentPolicy = {
+  readonly policy: IntentPolicy
+  readonly floor: CompiledEvaluator | null
+  readonly judge: CompiledEvaluator | null
+}
+
+export type PolicySnapshot = {
+  readonly revision: number
+  /** Enabled methods by exact issuer. */
+  readonly methodsByIssuer: ReadonlyMap<string, readonly CompiledAuthMethod[]>
+  /** Enabled SPIFFE methods by trust domain. */
+  readonly methodsByTrustDomain: ReadonlyMap<string, readonly CompiledAuthMethod[]>
+  readonly methods: ReadonlyMap<string, CompiledAuthMethod>
+  readonly targets: ReadonlyMap<string, CompiledTarget>
+  readonly intentPolicies: ReadonlyMap<string, CompiledIntentPolicy>
+}
+
+export interface PolicySource {
+  /** The snapshot this isolate holds, loaded on first use. Throws StoreUnavailable. */
+  current(): Promise<PolicySnapshot>
+  /** Loads again when the stored revision is not `known`. */
+  refresh(known: number): Promise<PolicySnapshot>
+  /** Like refresh, but reads the revision at most once a second (unknown issuers). */
+  refreshLimited(): Promise<PolicySnapshot>
+}
+
+/** CEL conditions behind the wrapper of functions/conditions (length, nesting and list caps). */
+export interface Conditions {
+  /** True only when the expression evaluates to exactly `true`. */
+  holds(
+    expression: string,
+    facts: {
+      readonly claims: unknown
+      readonly request: unknown
+      readonly target: unknown
+      readonly now: number
+    },
+  ): boolean
+  /** A mistake in the expression, or null; used when a binding is saved. */
+  mistake(expression: string): string | null
+}
