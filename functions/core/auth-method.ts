@@ -1,7 +1,7 @@
 // Contract of the auth-methods/ family: a rule that turns an attestation of one kind into an identity,
 // or refuses it. One file and one line in auth-methods/index.ts per member.
 import type { AttestationReason } from './failure.ts'
-import type { Identity } from './identity.ts'
+import type { Identity, JsonObject } from './identity.ts'
 import type { AuthMethodPolicy, DocumentError } from './policy.ts'
 import type { Result } from './result.ts'
 
@@ -26,6 +26,10 @@ export interface CompiledAuthMethod {
   readonly selector:
     | { readonly by: 'issuer'; readonly issuer: string }
     | { readonly by: 'trust_domain'; readonly trustDomain: string }
+  /** Token types of its family member. */
+  readonly tokenTypes: readonly string[]
+  /** Whether these verified claims of an open session would still be accepted (policy changed meanwhile). */
+  accepts(claims: JsonObject): boolean
   /** Verifies the attestation. Never throws for what a caller can cause. */
   verify(attestation: UntrustedAttestation): Promise<Result<Identity, AttestationFault>>
 }

@@ -24,4 +24,9 @@ export class Secret {
   toJSON(): string {
     return '[redacted]'
   }
+
+  /** What util.inspect and console.log print, on every runtime that has them. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return '[redacted]'
+  }
 }

@@ -38,6 +38,7 @@ export type GatewayDenial =
   | 'intent_denied'
   | 'tool_changed'
   | 'response_too_large'
+  | 'response_unmaskable'
   | 'credential_reflected'
 
 export type LimitName = 'actions' | 'writes' | 'rows' | 'bytes' | 'per_minute'
@@ -97,4 +98,5 @@ export type Failure =
   | { kind: 'unsupported_media_type'; expected: string }
   | { kind: 'invalid_document'; errors: readonly DocumentError[] }
   | { kind: 'precondition_failed' }
-  | { kind: 'conflict'; reason: string }
+  // `names`: what stands in the way, e.g. the bindings that still refer to a target.
+  | { kind: 'conflict'; reason: string; names?: readonly string[] }

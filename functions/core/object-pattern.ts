@@ -9,13 +9,20 @@ function segmentsOf(pattern: string): readonly string[] {
   return pattern.split('.')
 }
 
-function isEverything(pattern: string): boolean {
+/** `GET /x` against `public.x`: the two forms never match each other, whatever their segments. */
+function isPath(pattern: string): boolean {
+  return pattern.indexOf(' ') > 0
+}
+
+/** The bare wildcard, which matches objects of either form. */
+export function isEverything(pattern: string): boolean {
   return pattern === '*' || pattern === '**'
 }
 
 /** Whether the concrete object (no wildcards are honoured in it) matches the pattern. */
 export function objectMatches(pattern: string, object: string): boolean {
   if (isEverything(pattern)) return true
+  if (isPath(pattern) !== isPath(object)) return false
   const wanted = segmentsOf(pattern)
   const got = segmentsOf(object)
   for (let i = 0; i < wanted.length; i++) {
@@ -34,6 +41,7 @@ export function objectMatches(pattern: string, object: string): boolean {
 export function intersectPatterns(left: string, right: string): string | null {
   if (isEverything(left)) return right
   if (isEverything(right)) return left
+  if (isPath(left) !== isPath(right)) return null
   const a = segmentsOf(left)
   const b = segmentsOf(right)
   const joined: string[] = []
@@ -61,14 +69,13 @@ export function intersectPatterns(left: string, right: string): string | null {
     } else if (x === y) joined.push(x)
     else return null
   }
-  const isPath = left.indexOf(' ') > 0
-  if (isPath !== right.indexOf(' ') > 0) return null
-  return isPath ? `${joined[0]} ${joined.slice(1).join('/')}` : joined.join('.')
+  return isPath(left) ? `${joined[0]} ${joined.slice(1).join('/')}` : joined.join('.')
 }
 
 /** A mistake in a pattern, or null. Wildcards stand for whole segments; `**` only at the end (JW-09). */
 export function patternMistake(pattern: string): string | null {
   if (pattern === '' || pattern.length > 1024) return 'must have 1 to 1024 characters'
+  if (/[\p{Cc}\p{Surrogate}]/u.test(pattern)) return 'must not hold control characters'
   if (isEverything(pattern)) return null
   const segments = segmentsOf(pattern)
   for (const [i, segment] of segments.entries()) {

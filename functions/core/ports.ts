@@ -1,5 +1,7 @@
 // Everything that core/ needs from outside comes in through these interfaces: time, ids, hashing,
 // signing, storage. An implementation never decides anything about access.
+import type { Result } from './result.ts'
+import type { HandleClaims, HandleFault } from './token.ts'
 
 /** Seconds since the epoch, UTC. */
 export type Seconds = number
@@ -25,4 +27,10 @@ export interface Hashing {
 export interface HandleSigner {
   /** A compact JWS of `claims` with `typ: at+jwt`, ES256 and the current `kid`. */
   sign(claims: Readonly<Record<string, unknown>>): Promise<string>
+}
+
+/** Verifies handles of this broker, and nothing else. */
+export interface HandleVerifier {
+  /** The claims of a handle whose signature, type, issuer key and expiry hold at `now`. */
+  verify(token: string, now: Seconds): Promise<Result<HandleClaims, HandleFault>>
 }

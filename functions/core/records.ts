@@ -3,7 +3,8 @@
 import type { Approval, ApprovalState } from './approval.ts'
 import type { EventDraft } from './audit.ts'
 import type { LimitName } from './failure.ts'
-import type { BindingPolicy } from './policy.ts'
+import type { HistoryEntry } from './intent.ts'
+import type { BindingPolicy, LimitsPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
 import type { Session, SessionUsage, Spend } from './session.ts'
 
@@ -51,12 +52,17 @@ export type ActionRead = PolicyState & {
   readonly session: Session | null
   /** Bindings of (session's method, target), read only when the policy changed since the session opened. */
   readonly bindings: readonly BindingPolicy[] | null
-  readonly approval: StoredApproval | null
+  /** Approvals of this session, oldest first. */
+  readonly approvals: readonly StoredApproval[]
+  /** The session's latest actions and refusals, oldest first, for evaluators. */
+  readonly history: readonly HistoryEntry[]
 }
 
 export type ActionWrite = {
   readonly event: EventDraft
   readonly sessionId: string
+  /** What holds now: the session's limits, or smaller ones of a policy that changed since. */
+  readonly limits: LimitsPolicy
   readonly spend: Spend
   readonly nowSeconds: Seconds
   readonly approvalId: string | null
@@ -96,11 +102,7 @@ export interface Records {
   /** Writes the decision event, consuming single-use keys and approval in the same atomic write. */
   recordDecision(write: DecisionWrite): Promise<DecisionResult>
   recordGrant(write: GrantWrite): Promise<void>
-  readAction(query: {
-    readonly sessionId: string
-    readonly target: string
-    readonly approvalHash: string | null
-  }): Promise<ActionRead>
+  readAction(query: { readonly sessionId: string; readonly target: string }): Promise<ActionRead>
   /** Spends the budget and writes the action event, or does neither. */
   recordAction(write: ActionWrite): Promise<ActionResult>
   recordOutcome(write: OutcomeWrite): Promise<void>

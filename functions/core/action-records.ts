@@ -1,0 +1,146 @@
+// What an action writes: its event with the budget, before anything is forwarded; its outcome after; or
+// its refusal.
+import type { ActionDeps, ActionRequest, RecordedAction, RefusedAction } from './action.ts'
+import type { EventDraft } from './audit.ts'
+import { describeSession, draftEvent } from './events.ts'
+import type { EvaluatedVerdict } from './evaluate.ts'
+import type { Failure } from './failure.ts'
+import type { JsonObject } from './identity.ts'
+import type { Action } from './intent.ts'
+import { type Records, StoreUnavailable } from './records.ts'
+import type { Session } from './session.ts'
+import type { CallOutcome } from './target.ts'
+
+export function actionEvent(
+  request: ActionRequest,
+  decisionId: string,
+  known: { session: Session; revision: number },
+  action: Action,
+  verdict: EvaluatedVerdict,
+  approvalId: string | null,
+  deps: ActionDeps,
+): EventDraft {
+  return draftEvent(
+    {
+      type: 'action',
+      decisionId,
+      ...describeSession(known.session, request.declaredOrigin),
+      action: describeAction(action),
+      scope: known.session.scope,
+      outcome: {
+        verdict: 'allow',
+        tier: verdict.tier,
+        evaluator: verdict.evaluator,
+        ...(approvalId === null ? {} : { approval: approvalId }),
+        ...(verdict.wouldHave === undefined
+          ? {}
+          : { would_have: verdict.wouldHave.verdict, would_reason: verdict.wouldHave.reasonCode }),
+      },
+      reason: verdict.reasonCode,
+      policyRevision: known.revision,
+    },
+    deps,
+  )
+}
+
+function describeAction(action: Action): JsonObject {
+  return {
+    name: action.name,
+    target: action.target,
+    effects: [...action.effects],
+    objects: [...action.objects],
+    destinations: [...action.destinations],
+    ...action.record,
+  }
+}
+
+type Unspent = Exclude<Awaited<ReturnType<Records['recordAction']>>, { kind: 'recorded' }>
+
+export function unspent(result: Unspent, now: number): Failure {
+  switch (result.kind) {
+    case 'exhausted':
+      return {
+        kind: 'budget_exhausted',
+        limit: result.limit,
+        ...(result.limit === 'per_minute' ? { retryAfterSeconds: 60 - (now % 60) } : {}),
+      }
+    case 'session_ended':
+      return { kind: 'invalid_handle', reason: 'session_ended' }
+    case 'approval_used':
+      return { kind: 'action_denied', code: 'intent_denied', reason: 'approval_used' }
+    case 'policy_changed':
+      return { kind: 'unavailable', reason: 'policy_changed', retryAfterSeconds: 1 }
+  }
+}
+
+/** A failed call has an outcome of its own; a refusal event beside it would count it twice. */
+export const OUTCOME_RECORDED = -1
+
+export async function recordOutcome(
+  recorded: RecordedAction,
+  reservedBytes: number,
+  outcome: CallOutcome,
+  deps: ActionDeps,
+): Promise<boolean> {
+  try {
+    await deps.records.recordOutcome({
+      event: draftEvent(
+        {
+          type: 'outcome',
+          decisionId: recorded.decisionId,
+          ...describeSession(recorded.session, recorded.request.declaredOrigin),
+          action: describeAction(recorded.action),
+          scope: recorded.session.scope,
+          outcome: { ...outcome },
+          policyRevision: recorded.revision,
+        },
+        deps,
+      ),
+      sessionId: recorded.session.id,
+      reservedBytes,
+      usedBytes: outcome.bytes,
+      usedRows: outcome.rows,
+    })
+    return true
+  } catch (cause) {
+    if (cause instanceof StoreUnavailable) return false
+    throw cause
+  }
+}
+
+export async function recordRefusal(
+  refused: RefusedAction,
+  request: ActionRequest,
+  decisionId: string,
+  deps: ActionDeps,
+): Promise<void> {
+  const { failure, session, action } = refused
+  if (failure.kind === 'killed' || failure.kind === 'unavailable') return
+  if (refused.revision === OUTCOME_RECORDED || failure.kind === 'approval_required') return
+  await deps.records.recordRefusal(
+    draftEvent(
+      {
+        type: 'refusal',
+        decisionId,
+        ...(session === undefined ? {} : describeSession(session, request.declaredOrigin)),
+        action: action === undefined ? { target: request.target } : describeAction(action),
+        ...(session === undefined ? {} : { scope: session.scope }),
+        outcome: {
+          verdict: 'deny',
+          failure: failure.kind,
+          ...('code' in failure ? { code: failure.code } : {}),
+          ...('limit' in failure ? { limit: failure.limit } : {}),
+          ...('ruleId' in failure && failure.ruleId !== undefined
+            ? { rule_id: failure.ruleId }
+            : {}),
+          ...(session === undefined && request.handle !== null
+            ? { token_sha256: deps.hashing.sha256Hex(request.handle) }
+            : {}),
+        },
+        reason: 'reason' in failure ? failure.reason : failure.kind,
+        policyRevision: refused.revision,
+      },
+      deps,
+    ),
+  )
+}

@@ -1,0 +1,176 @@
+// What an exchange writes: the decision before anything is minted, the grant with the handle's hash, or
+// the refusal.
+import type { VerifiedAttestation } from './attestation.ts'
+import type { EvaluatedVerdict } from './evaluate.ts'
+import { describeCaller, draftEvent } from './events.ts'
+import type { ExchangeDeps, ExchangeGrant, ExchangeRequest, RefusedExchange } from './exchange.ts'
+import type { Failure } from './failure.ts'
+import { identityName } from './identity.ts'
+import { describeOpening } from './opening.ts'
+import type { Opening, OpeningRequest } from './opening.ts'
+import type { Ids, Seconds } from './ports.ts'
+import { formatScope } from './scope.ts'
+import type { Session } from './session.ts'
+import { targetUrl } from './target-url.ts'
+import type { HandleClaims } from './token.ts'
+
+export function newSession(
+  asked: OpeningRequest,
+  opening: Opening,
+  facts: { decisionId: string; revision: number; now: Seconds },
+  ids: Ids,
+): Session {
+  return {
+    id: ids.fresh('ses'),
+    state: 'active',
+    identity: identityName(asked.identity),
+    authMethod: asked.identity.method,
+    subject: asked.identity.subject,
+    claims: asked.identity.claims,
+    intent: asked.intent,
+    grants: opening.targets,
+    scope: formatScope(opening.targets.flatMap((target) => target.grants)),
+    limits: opening.limits,
+    usage: { actions: 0, writes: 0, rows: 0, bytes: 0 },
+    createdAt: facts.now,
+    expiresAt: opening.expiresAt,
+    policyRevision: facts.revision,
+    decisionId: facts.decisionId,
+    attestationHash: asked.identity.attestationHash,
+  }
+}
+
+/** Null when it stands. Single-use attestations are consumed by the same atomic write. */
+export async function recordDecision(
+  session: Session,
+  asked: OpeningRequest,
+  verdict: EvaluatedVerdict,
+  approvalId: string | null,
+  deps: ExchangeDeps,
+): Promise<Failure | 'policy_changed' | null> {
+  const { identity } = asked
+  const recorded = await deps.records.recordDecision({
+    event: draftEvent(
+      {
+        type: 'decision',
+        decisionId: session.decisionId,
+        sessionId: session.id,
+        ...describeCaller(identity, asked.intent),
+        action: { name: 'session.open', ...describeOpening(asked) },
+        scope: session.scope,
+        outcome: {
+          verdict: 'allow',
+          tier: verdict.tier,
+          ...(approvalId === null ? {} : { approval: approvalId }),
+          ...(verdict.wouldHave === undefined
+            ? {}
+            : {
+                would_have: verdict.wouldHave.verdict,
+                would_reason: verdict.wouldHave.reasonCode,
+              }),
+        },
+        reason: verdict.reasonCode,
+        policyRevision: session.policyRevision,
+      },
+      deps,
+    ),
+    sessionId: session.id,
+    singleUse: identity.singleUse === undefined ? [] : [identity.singleUse],
+    approvalId,
+    expectedRevision: session.policyRevision,
+  })
+  switch (recorded) {
+    case 'recorded':
+      return null
+    case 'policy_changed':
+      return recorded
+    case 'approval_used':
+      return { kind: 'access_denied', reason: recorded }
+    case 'replayed':
+      return {
+        kind: 'attestation_rejected',
+        role: 'subject',
+        reason: recorded,
+        method: identity.method,
+      }
+  }
+}
+
+export async function mintAndRecordGrant(
+  session: Session,
+  request: ExchangeRequest,
+  caller: VerifiedAttestation,
+  deps: ExchangeDeps,
+): Promise<ExchangeGrant> {
+  const claims: HandleClaims = {
+    iss: deps.issuer,
+    aud: session.grants.map((grant) => targetUrl(deps.issuer, grant.target)),
+    sub: session.identity,
+    client_id: session.authMethod,
+    sid: session.id,
+    jti: deps.ids.fresh('jti'),
+    iat: session.createdAt,
+    exp: session.expiresAt,
+    scope: session.scope,
+    ...(caller.act === null ? {} : { act: caller.act }),
+  }
+  const handle = await deps.signer.sign(claims)
+  await deps.records.recordGrant({
+    session,
+    event: draftEvent(
+      {
+        type: 'grant',
+        decisionId: session.decisionId,
+        sessionId: session.id,
+        ...describeCaller(caller.identity, session.intent),
+        action: { name: 'session.open', targets: session.grants.map((grant) => grant.target) },
+        scope: session.scope,
+        outcome: {
+          verdict: 'granted',
+          delivery: 'session',
+          credential_sha256: deps.hashing.sha256Hex(handle),
+          jti: claims.jti,
+          expires_at: new Date(session.expiresAt * 1000).toISOString(),
+          ...(caller.act === null ? {} : { act: caller.act }),
+          ...(request.declaredClientId === null
+            ? {}
+            : { declared_client_id: request.declaredClientId.slice(0, 256) }),
+        },
+        policyRevision: session.policyRevision,
+      },
+      deps,
+    ),
+  })
+  return { handle, session, expiresInSeconds: session.expiresAt - session.createdAt }
+}
+
+export async function recordRefusal(
+  refused: RefusedExchange,
+  request: ExchangeRequest,
+  decisionId: string,
+  deps: ExchangeDeps,
+): Promise<void> {
+  // Killed without the store, or the store itself is behind: there is nothing to write to.
+  if (refused.failure.kind === 'killed' || refused.failure.kind === 'unavailable') return
+  const { kind, ...facts } = refused.failure
+  await deps.records.recordRefusal(
+    draftEvent(
+      {
+        type: 'refusal',
+        decisionId,
+        ...describeCaller(refused.caller?.identity ?? null, request.intent),
+        action: { name: 'session.open', ...describeOpening(request) },
+        outcome: {
+          verdict: 'deny',
+          failure: kind,
+          // Failures hold plain facts (style rule 17); undefined members are dropped by canonical JSON.
+          facts: facts as never,
+          token_sha256: deps.hashing.sha256Hex(request.subject.token),
+        },
+        reason: 'reason' in refused.failure ? refused.failure.reason : kind,
+        policyRevision: refused.revision,
+      },
+      deps,
+    ),
+  )
+}
