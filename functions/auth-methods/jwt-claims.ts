@@ -1,0 +1,104 @@
+// Claims that every JWT must get right, whoever issued it: what kind of token it is, when it holds, who
+// it is for, whom it names (JW-05, JW-06, JW-12, JB-11, RB-01, RB-07).
+import type { AttestationFault } from '../core/auth-method.ts'
+import { isPlainText } from '../core/claim-match.ts'
+import type { JsonObject } from '../core/identity.ts'
+import type { Seconds } from '../core/ports.ts'
+import { TOKEN_TYPES } from '../core/token.ts'
+
+/** How far the clocks of an issuer and of the broker may be apart: applied once, on one clock (RB-07). */
+export const CLOCK_SKEW_SECONDS = 60
+
+const MAX_SUBJECT_LENGTH = 2048
+
+/** Keycloak names the kind of a token in the payload, and signs them all with the same keys. */
+const REFUSED_PAYLOAD_TYPES = ['Refresh', 'Offline', 'Logout']
+
+/** Refuses tokens of another kind by their shape, where the header does not tell (JW-12, AUTH-5). */
+export function kindFault(claims: JsonObject, tokenType: string): AttestationFault | null {
+  // Security event and logout tokens (RFC 8417 §2.2).
+  if (Object.hasOwn(claims, 'events')) return { reason: 'type_not_allowed', claim: 'events' }
+  // Bound to a key, and nothing here proves possession of it: not a bearer token (AUTH-7, WI-01).
+  if (Object.hasOwn(claims, 'cnf')) return { reason: 'type_not_allowed', claim: 'cnf' }
+  const { typ, token_use: tokenUse } = claims
+  if (typeof typ === 'string' && REFUSED_PAYLOAD_TYPES.includes(typ)) {
+    return { reason: 'type_not_allowed', claim: 'typ' }
+  }
+  return tokenType === TOKEN_TYPES.idToken ? idTokenFault(claims, typ, tokenUse) : null
+}
+
+/** What was announced as an ID token is held to it (TX-07; OpenID Connect Core §2). */
+function idTokenFault(
+  claims: JsonObject,
+  typ: JsonObject[string] | undefined,
+  tokenUse: JsonObject[string] | undefined,
+): AttestationFault | null {
+  if (claims['iss'] === undefined) return { reason: 'missing_claim', claim: 'iss' }
+  if (claims['iat'] === undefined) return { reason: 'missing_claim', claim: 'iat' }
+  if (tokenUse !== undefined && tokenUse !== 'id') {
+    return { reason: 'type_not_allowed', claim: 'token_use' }
+  }
+  return typ === 'Bearer' ? { reason: 'type_not_allowed', claim: 'typ' } : null
+}
+
+/**
+ * `exp` is required; `nbf` and `iat` are judged when present. A token lives from `iat`, or from now when
+ * it does not say, to `exp`, and for no longer than is configured.
+ */
+export function timeFault(
+  claims: JsonObject,
+  limits: { readonly now: Seconds; readonly maxLifetimeSeconds: number },
+): AttestationFault | null {
+  const { exp, nbf, iat } = claims
+  if (exp === undefined) return { reason: 'missing_claim', claim: 'exp' }
+  for (const [claim, value] of Object.entries({ exp, nbf, iat })) {
+    if (value !== undefined && !isInstant(value)) return { reason: 'claim_type', claim }
+  }
+  // The loop above has left finite numbers and undefined.
+  const [end, start, issued] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
+  const { now, maxLifetimeSeconds } = limits
+  if (end <= now - CLOCK_SKEW_SECONDS) return { reason: 'expired', claim: 'exp' }
+  for (const [claim, value] of Object.entries({ nbf: start, iat: issued })) {
+    if (value === undefined) continue
+    if (value > now + CLOCK_SKEW_SECONDS) return { reason: 'not_yet_valid', claim }
+    if (value > end) return { reason: 'claim_mismatch', claim }
+  }
+  return end - (issued ?? now) > maxLifetimeSeconds
+    ? { reason: 'lifetime_too_long', claim: 'exp', expected: String(maxLifetimeSeconds) }
+    : null
+}
+
+function isInstant(value: JsonObject[string]): boolean {
+  return typeof value === 'number' && Number.isFinite(value)
+}
+
+/**
+ * Every audience of the token is one that is configured, compared byte for byte, and there is at least
+ * one. A token that is also meant for somebody else could have been sent here by them (AUTH-4, SP-05);
+ * who trusts the other audience lists it.
+ */
+export function audienceFault(
+  claims: JsonObject,
+  rules: { readonly configured: readonly string[]; readonly sole: boolean },
+): AttestationFault | null {
+  const { aud } = claims
+  if (aud === undefined) return { reason: 'missing_claim', claim: 'aud' }
+  const audiences = typeof aud === 'string' ? [aud] : aud
+  if (!Array.isArray(audiences) || !audiences.every((one) => typeof one === 'string')) {
+    return { reason: 'claim_type', claim: 'aud' }
+  }
+  const isForUs =
+    audiences.length > 0 &&
+    (!rules.sole || audiences.length === 1) &&
+    audiences.every((audience) => rules.configured.includes(audience))
+  return isForUs ? null : { reason: 'wrong_audience', claim: 'aud' }
+}
+
+/** A name that can be recorded and compared: not empty, not endless, no control characters. */
+export function subjectFault(claims: JsonObject): AttestationFault | null {
+  const { sub } = claims
+  if (sub === undefined) return { reason: 'missing_claim', claim: 'sub' }
+  const isName =
+    typeof sub === 'string' && sub !== '' && sub.length <= MAX_SUBJECT_LENGTH && isPlainText(sub)
+  return isName ? null : { reason: 'claim_type', claim: 'sub' }
+}

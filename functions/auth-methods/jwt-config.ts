@@ -1,0 +1,148 @@
+// The members of `config` that every JWT method has (design/api.md, Policy objects, "all JWT").
+import { claimNameMistake, isPlainText, matcherMistake } from '../core/claim-match.ts'
+import type { JsonObject, JsonValue } from '../core/identity.ts'
+import type { ClaimMatcher } from '../core/policy.ts'
+import type { Reach } from '../net/outbound.ts'
+import { issuerUrlMistake, type KeySource } from '../net/key-sets.ts'
+import type { ConfigReader, Mistake } from './config-reader.ts'
+import { isForeignAudience } from './shared-issuers.ts'
+
+type MatchRules = readonly (readonly [string, ClaimMatcher])[]
+
+export type JwtConfig = {
+  readonly audiences: readonly string[]
+  readonly match: MatchRules
+  readonly maxLifetimeSeconds: number
+  readonly singleUse: boolean
+  readonly maxStaleSeconds: number
+  readonly algorithms: readonly string[]
+}
+
+export const JWT_MEMBERS = [
+  'audiences',
+  'match',
+  'max_lifetime_seconds',
+  'single_use',
+  'max_stale_seconds',
+  'algorithms',
+] as const
+
+/**
+ * The longest token that is accepted unless configured: no platform that a workload identity comes from
+ * issues longer ones by default (HCP Terraform: up to 24 h; the kubelet rotates after 24 h at the
+ * latest), and what lives longer than a day is a password.
+ */
+export const DEFAULT_MAX_LIFETIME_SECONDS = 86_400
+const LONGEST_LIFETIME_SECONDS = 604_800
+
+/** How long known keys serve while their endpoint is down (DEP-3). */
+const DEFAULT_MAX_STALE_SECONDS = 86_400
+const LONGEST_STALE_SECONDS = 604_800
+
+const MAX_AUDIENCES = 32
+const MAX_AUDIENCE_LENGTH = 1024
+const MAX_MATCHERS = 64
+
+export function readJwtConfig(
+  reader: ConfigReader,
+  rules: { readonly algorithms: readonly string[] },
+): JwtConfig {
+  return {
+    audiences: reader.texts('audiences', {
+      maxItems: MAX_AUDIENCES,
+      mistakeOf: audienceMistake,
+    }),
+    match: readMatch(reader),
+    maxLifetimeSeconds: reader.wholeNumber('max_lifetime_seconds', {
+      min: 1,
+      max: LONGEST_LIFETIME_SECONDS,
+      absent: DEFAULT_MAX_LIFETIME_SECONDS,
+    }),
+    singleUse: reader.flag('single_use'),
+    maxStaleSeconds: reader.wholeNumber('max_stale_seconds', {
+      min: 0,
+      max: LONGEST_STALE_SECONDS,
+      absent: DEFAULT_MAX_STALE_SECONDS,
+    }),
+    algorithms: reader.texts('algorithms', {
+      maxItems: rules.algorithms.length,
+      absent: rules.algorithms,
+      mistakeOf: (name) =>
+        rules.algorithms.includes(name)
+          ? null
+          : { code: 'value', message: `must be one of ${rules.algorithms.join(', ')}` },
+    }),
+  }
+}
+
+function audienceMistake(audience: string): Mistake | null {
+  if (audience === '' || audience.length > MAX_AUDIENCE_LENGTH || !isPlainText(audience)) {
+    return {
+      code: 'format',
+      message: `must have 1 to ${MAX_AUDIENCE_LENGTH} characters, no control characters`,
+    }
+  }
+  if (audience.includes('*')) {
+    return { code: 'unsafe', message: 'is compared exactly; `*` is no wildcard here' }
+  }
+  if (isForeignAudience(audience)) {
+    return { code: 'unsafe', message: 'is the audience of another service; use one of this broker' }
+  }
+  return null
+}
+
+function readMatch(reader: ConfigReader): MatchRules {
+  const value = reader.get('match')
+  if (value === undefined) return []
+  if (!isObject(value)) {
+    reader.note({ code: 'type', message: 'must be of type object' }, 'match')
+    return []
+  }
+  const entries = Object.entries(value)
+  if (entries.length > MAX_MATCHERS) {
+    reader.note({ code: 'range', message: `must have at most ${MAX_MATCHERS} members` }, 'match')
+  }
+  const rules: (readonly [string, ClaimMatcher])[] = []
+  for (const [name, matcher] of entries) {
+    const mistake = claimNameMistake(name) ?? matcherMistake(matcher)
+    // matcherMistake() answers null for nothing but a ClaimMatcher.
+    if (mistake === null) rules.push([name, matcher as ClaimMatcher])
+    else reader.note(mistake, 'match', name)
+  }
+  return rules
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export type IssuerRules = { readonly reach: Reach; readonly ownIssuers: readonly string[] }
+
+/** `issuer` and `jwks_uri`, neither of which may be this broker's own (a handle is no attestation). */
+export function readIssuer(
+  reader: ConfigReader,
+  rules: IssuerRules,
+): { readonly issuer: string; readonly keys: KeySource } {
+  const mistakeOf = (url: string): Mistake | null => urlMistake(url, rules)
+  const issuer = reader.requiredText('issuer', mistakeOf)
+  const jwksUri = reader.text('jwks_uri', mistakeOf)
+  const keys: KeySource =
+    jwksUri === undefined ? { kind: 'discovery', issuer } : { kind: 'jwks_uri', issuer, jwksUri }
+  return { issuer, keys }
+}
+
+/** What is wrong with the URL of an issuer, of its keys or of a bundle, or null. */
+export function urlMistake(url: string, rules: IssuerRules): Mistake | null {
+  const word = issuerUrlMistake(url, rules.reach)
+  if (word !== null) return { code: 'unsafe', message: `is not a URL to trust: ${word}` }
+  // Everything below the broker's origin is the broker's, ISSUER/federation included.
+  const origin = originOf(url)
+  if (rules.ownIssuers.some((own) => own === url || originOf(own) === origin)) {
+    return { code: 'unsafe', message: 'is this broker itself' }
+  }
+  return null
+}
+
+function originOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : url
+}

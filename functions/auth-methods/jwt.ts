@@ -1,0 +1,211 @@
+// What the JWT family shares: from a compact JWS to an identity. A member adds where its keys are, which
+// header members it takes and what its claims must say. Only the bytes that were signed are read
+// (RB-13), the signature is checked before any claim is judged, and every refusal is a value.
+import type {
+  AttestationFault,
+  CompiledAuthMethod,
+  UntrustedAttestation,
+} from '../core/auth-method.ts'
+import type { UntrustedSelector } from '../core/attestation.ts'
+import { claimMatches } from '../core/claim-match.ts'
+import type { Identity, JsonObject } from '../core/identity.ts'
+import type { AuthMethodPolicy } from '../core/policy.ts'
+import type { Clock, Hashing } from '../core/ports.ts'
+import { fail, ok, type Result } from '../core/result.ts'
+import { claimsToBeSpiffeId, parseSpiffeId } from '../core/spiffe-id.ts'
+import { TOKEN_TYPES } from '../core/token.ts'
+import { parseCompactJws, type UntrustedJws } from '../crypto/jws.ts'
+import type { KeySets, KeySource } from '../net/key-sets.ts'
+import type { Reach } from '../net/outbound.ts'
+import {
+  audienceFault,
+  CLOCK_SKEW_SECONDS,
+  kindFault,
+  subjectFault,
+  timeFault,
+} from './jwt-claims.ts'
+import type { JwtConfig } from './jwt-config.ts'
+import { headerFault, type HeaderRules } from './jwt-header.ts'
+import { signatureProver, type ProveSignature } from './jwt-signature.ts'
+
+export type AuthMethodDeps = {
+  readonly keySets: KeySets
+  readonly clock: Clock
+  readonly hashing: Hashing
+  readonly reach: Reach
+  /** ISSUER and ISSUER/federation: never an Auth Method, at save and at use. */
+  readonly ownIssuers: readonly string[]
+}
+
+/** What the members are made with: the ports, and the prover that they share. */
+export type JwtFamily = AuthMethodDeps & { readonly prove: ProveSignature }
+
+export function jwtFamily(deps: AuthMethodDeps): JwtFamily {
+  return { ...deps, prove: signatureProver(deps.keySets) }
+}
+
+export const JWT_TOKEN_TYPES: readonly string[] = [TOKEN_TYPES.jwt, TOKEN_TYPES.idToken]
+
+/** What a member of the family adds. */
+export type JwtMember = {
+  readonly method: AuthMethodPolicy
+  readonly selector: UntrustedSelector
+  readonly config: JwtConfig
+  readonly header: HeaderRules
+  readonly keys: KeySource
+  /** `use` a key must have; a bundle holds keys for other purposes too (SP-06). */
+  readonly keyUse?: 'jwt-svid'
+  /** A single audience whatever is configured (SP-05). */
+  readonly soleAudience: boolean
+  /** The member's own rules on verified claims; `sub` is a plain text by then. */
+  readonly claimsFault: (claims: JsonObject) => AttestationFault | null
+}
+
+/**
+ * Where to look the method up, from the unverified payload and without any I/O (JW-01). It selects rules
+ * that then verify, and nothing else may be concluded from it.
+ */
+export function untrustedSelector(
+  tokenType: string,
+  token: string,
+): Result<UntrustedSelector, AttestationFault> {
+  return selectAttestation({ tokenType, token })
+}
+
+/** The same for an attestation, which is then parsed once for all of its candidates. */
+export function selectAttestation(
+  attestation: UntrustedAttestation,
+): Result<UntrustedSelector, AttestationFault> {
+  if (!JWT_TOKEN_TYPES.includes(attestation.tokenType)) return fail({ reason: 'unsupported_type' })
+  const jws = parsed(attestation)
+  if (!jws.ok) return jws
+  const { sub, iss } = jws.value.payload
+  if (typeof sub === 'string' && claimsToBeSpiffeId(sub)) {
+    const id = parseSpiffeId(sub)
+    if (!id.ok) return fail({ reason: 'invalid_spiffe_id', claim: 'sub', got: id.failure })
+    return ok({ by: 'trust_domain', trustDomain: id.value.trustDomain })
+  }
+  if (iss === undefined) return fail({ reason: 'missing_claim', claim: 'iss' })
+  if (typeof iss !== 'string') return fail({ reason: 'claim_type', claim: 'iss' })
+  return ok({ by: 'issuer', issuer: iss })
+}
+
+// Keyed by the attestation object, which one request holds and then drops.
+const parses = new WeakMap<UntrustedAttestation, Result<UntrustedJws, AttestationFault>>()
+
+function parsed(attestation: UntrustedAttestation): Result<UntrustedJws, AttestationFault> {
+  const known = parses.get(attestation)
+  if (known !== undefined) return known
+  const jws = parseCompactJws(attestation.token)
+  parses.set(attestation, jws)
+  return jws
+}
+
+export function compileJwtMethod(member: JwtMember, deps: JwtFamily): CompiledAuthMethod {
+  return {
+    name: member.method.name,
+    type: member.method.type,
+    selector: member.selector,
+    tokenTypes: JWT_TOKEN_TYPES,
+    accepts: (claims) => ruleFault(claims, member, deps) === null,
+    verify: (attestation) => verify(attestation, member, deps),
+  }
+}
+
+async function verify(
+  attestation: UntrustedAttestation,
+  member: JwtMember,
+  deps: JwtFamily,
+): Promise<Result<Identity, AttestationFault>> {
+  const { tokenType, token } = attestation
+  if (!JWT_TOKEN_TYPES.includes(tokenType)) return fail({ reason: 'unsupported_type' })
+  const jws = parsed(attestation)
+  if (!jws.ok) return jws
+  const claims = jws.value.payload
+
+  const unusable = headerFault(jws.value.header, member.header) ?? issuerFault(claims, member, deps)
+  if (unusable !== null) return fail(unusable)
+  const proof = await deps.prove(jws.value, member)
+  if (!proof.ok) return proof
+  const refused =
+    kindFault(claims, tokenType) ??
+    timeFault(claims, {
+      now: deps.clock.nowSeconds(),
+      maxLifetimeSeconds: member.config.maxLifetimeSeconds,
+    }) ??
+    ruleFault(claims, member, deps)
+  if (refused !== null) return fail(refused)
+  const singleUse = singleUseOf(claims, member, deps.hashing)
+  if (!singleUse.ok) return singleUse
+  return ok({
+    method: member.method.name,
+    methodType: member.method.type,
+    kind: member.method.subject,
+    // subjectFault() and timeFault() have seen a text and a finite number.
+    subject: claims['sub'] as string,
+    claims,
+    expiresAt: Math.floor(claims['exp'] as number),
+    attestationHash: deps.hashing.sha256Hex(token),
+    ...(singleUse.value === null ? {} : { singleUse: singleUse.value }),
+    evidence: proof.value,
+  })
+}
+
+/** A token of this broker is never an attestation, whatever the lookup said (AUTH-5). */
+function issuerFault(
+  claims: JsonObject,
+  member: JwtMember,
+  deps: AuthMethodDeps,
+): AttestationFault | null {
+  const { iss } = claims
+  if (typeof iss === 'string' && deps.ownIssuers.includes(iss)) return { reason: 'own_token' }
+  if (member.selector.by === 'trust_domain') {
+    // JWT-SVID §3: `iss` is optional and selects nothing.
+    return iss === undefined || typeof iss === 'string'
+      ? null
+      : { reason: 'claim_type', claim: 'iss' }
+  }
+  if (iss === undefined) return { reason: 'missing_claim', claim: 'iss' }
+  return iss === member.selector.issuer ? null : { reason: 'unknown_issuer', claim: 'iss' }
+}
+
+/** Every rule of the method that does not depend on time: also what an open session is held to. */
+function ruleFault(
+  claims: JsonObject,
+  member: JwtMember,
+  deps: AuthMethodDeps,
+): AttestationFault | null {
+  const fault =
+    issuerFault(claims, member, deps) ??
+    audienceFault(claims, { configured: member.config.audiences, sole: member.soleAudience }) ??
+    subjectFault(claims) ??
+    member.claimsFault(claims)
+  if (fault !== null) return fault
+  const unmatched = member.config.match.find(
+    ([name, matcher]) => !claimMatches(claims, name, matcher),
+  )
+  return unmatched === undefined ? null : { reason: 'claim_mismatch', claim: unmatched[0] }
+}
+
+const MAX_JTI_LENGTH = 1024
+
+/** RB-06: hashed, and with method and issuer in it, so that nobody burns somebody else's ids. */
+function singleUseOf(
+  claims: JsonObject,
+  member: JwtMember,
+  hashing: Hashing,
+): Result<NonNullable<Identity['singleUse']> | null, AttestationFault> {
+  if (!member.config.singleUse) return ok(null)
+  const { jti } = claims
+  if (jti === undefined) return fail({ reason: 'missing_claim', claim: 'jti' })
+  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
+    return fail({ reason: 'claim_type', claim: 'jti' })
+  }
+  const issuer =
+    member.selector.by === 'issuer'
+      ? member.selector.issuer
+      : `spiffe://${member.selector.trustDomain}`
+  const key = hashing.sha256Hex(JSON.stringify([member.method.name, issuer, jti]))
+  // timeFault() has seen a finite number. The id is kept for as long as the token could pass.
+  return ok({ key, expiresAt: Math.ceil(claims['exp'] as number) + CLOCK_SKEW_SECONDS })
+}

@@ -1,0 +1,180 @@
+// Kubernetes service account tokens, bound and projected (KEP-1205), checked offline with the keys of the
+// cluster's issuer. Offline, a deleted pod or service account is seen only when its token expires
+// (K8S-1): pin `/kubernetes.io/serviceaccount/uid` in `match`, and keep tokens short.
+import type { AttestationFault, AuthMethodType } from '../core/auth-method.ts'
+import { claimAt } from '../core/claim-match.ts'
+import type { JsonObject } from '../core/identity.ts'
+import type { AuthMethodPolicy } from '../core/policy.ts'
+import { ASYMMETRIC_ALGORITHMS } from '../crypto/jws.ts'
+import { ConfigReader, type Mistake } from './config-reader.ts'
+import { compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
+import { JWT_MEMBERS, readIssuer, readJwtConfig } from './jwt-config.ts'
+import { isPlainJwtType } from './jwt-header.ts'
+
+const MEMBERS = [
+  ...JWT_MEMBERS,
+  'issuer',
+  'jwks_uri',
+  'namespaces',
+  'service_accounts',
+  'token_review',
+]
+
+const MAX_NAMES = 256
+/** Any one name. Parts of names are not matched: `team-*` would also take `team-evil`. */
+const ANY = '*'
+
+const MAX_LABEL_LENGTH = 63
+const MAX_SUBDOMAIN_LENGTH = 253
+const NAME_CHARACTERS = new Set('abcdefghijklmnopqrstuvwxyz0123456789-')
+
+export function kubernetes(family: JwtFamily): AuthMethodType {
+  return {
+    type: 'kubernetes',
+    tokenTypes: JWT_TOKEN_TYPES,
+    validate: (method) => read(method, family).reader.errors,
+    compile(method) {
+      const { reader, config, issuer, keys, allowed } = read(method, family)
+      if (reader.errors.length > 0) throw new Error(`auth method ${method.name} does not validate`)
+      return compileJwtMethod(
+        {
+          method,
+          selector: { by: 'issuer', issuer },
+          config,
+          header: { algorithms: config.algorithms, isAllowedType: isPlainJwtType },
+          keys,
+          soleAudience: false,
+          claimsFault: (claims) => serviceAccountFault(claims, allowed),
+        },
+        family,
+      )
+    },
+  }
+}
+
+type Allowed = {
+  readonly namespaces: readonly string[]
+  readonly serviceAccounts: readonly string[]
+}
+
+function read(method: AuthMethodPolicy, family: JwtFamily) {
+  const reader = new ConfigReader(method.config)
+  reader.allowOnly(MEMBERS)
+  if (reader.get('token_review') !== undefined) {
+    const message = 'TokenReview is not supported yet; tokens are checked offline'
+    reader.note({ code: 'not_supported', message }, 'token_review')
+  }
+  const config = readJwtConfig(reader, { algorithms: ASYMMETRIC_ALGORITHMS })
+  const { issuer, keys } = readIssuer(reader, family)
+  const allowed: Allowed = {
+    namespaces: reader.texts('namespaces', { maxItems: MAX_NAMES, mistakeOf: namespaceMistake }),
+    serviceAccounts: reader.texts('service_accounts', {
+      maxItems: MAX_NAMES,
+      mistakeOf: serviceAccountMistake,
+    }),
+  }
+  noteUnsafe(reader, {
+    audiences: config.audiences,
+    issuer,
+    allowed,
+    pinned: config.match.length > 0,
+  })
+  return { reader, config, issuer, keys, allowed }
+}
+
+function noteUnsafe(
+  reader: ConfigReader,
+  settings: {
+    readonly audiences: readonly string[]
+    readonly issuer: string
+    readonly allowed: Allowed
+    readonly pinned: boolean
+  },
+): void {
+  // K8-04: with --api-audiences unset, the API server's own audience is its issuer.
+  const own = settings.audiences.indexOf(settings.issuer)
+  if (own !== -1) {
+    const message = 'is the audience of the API server; the broker could act as the pod'
+    reader.note({ code: 'unsafe', message }, 'audiences', own)
+  }
+  const { namespaces, serviceAccounts } = settings.allowed
+  if (namespaces.includes(ANY) && serviceAccounts.includes(ANY) && !settings.pinned) {
+    const message = 'with `*` for both, every service account of the cluster is let in'
+    reader.note({ code: 'unsafe', message }, 'namespaces')
+  }
+}
+
+function namespaceMistake(name: string): Mistake | null {
+  if (name === ANY || isLabel(name)) return null
+  return { code: 'format', message: 'must be the name of a namespace, or `*`' }
+}
+
+function serviceAccountMistake(name: string): Mistake | null {
+  if (name === ANY || isSubdomain(name)) return null
+  return { code: 'format', message: 'must be the name of a service account, or `*`' }
+}
+
+/** RFC 1123 label. */
+function isLabel(name: string): boolean {
+  return (
+    name !== '' &&
+    name.length <= MAX_LABEL_LENGTH &&
+    [...name].every((character) => NAME_CHARACTERS.has(character)) &&
+    !name.startsWith('-') &&
+    !name.endsWith('-')
+  )
+}
+
+/** RFC 1123 subdomain: whole length bounded, each part like a label. */
+function isSubdomain(name: string): boolean {
+  return name.length <= MAX_SUBDOMAIN_LENGTH && name.split('.').every(isLabel)
+}
+
+/**
+ * `sub` names the service account, the nested `kubernetes.io` object says the same again, and both must
+ * agree (K8-02). Legacy secret-based tokens have neither the object nor an `exp`.
+ */
+function serviceAccountFault(claims: JsonObject, allowed: Allowed): AttestationFault | null {
+  const [system, kind, namespace, name, ...more] = String(claims['sub']).split(':')
+  if (
+    system !== 'system' ||
+    kind !== 'serviceaccount' ||
+    namespace === undefined ||
+    name === undefined ||
+    more.length > 0
+  ) {
+    return { reason: 'claim_mismatch', claim: 'sub' }
+  }
+  return (
+    nestedFault(claims, namespace, name) ??
+    listFault('namespaces', allowed.namespaces, namespace) ??
+    listFault('service_accounts', allowed.serviceAccounts, name)
+  )
+}
+
+function nestedFault(claims: JsonObject, namespace: string, name: string): AttestationFault | null {
+  if (Object.hasOwn(claims, 'kubernetes.io/serviceaccount/namespace')) {
+    return { reason: 'type_not_allowed', claim: 'kubernetes.io/serviceaccount/namespace' }
+  }
+  const expectations = [
+    ['/kubernetes.io/namespace', namespace],
+    ['/kubernetes.io/serviceaccount/name', name],
+  ] as const
+  for (const [claim, expected] of expectations) {
+    const value = claimAt(claims, claim)
+    if (value === undefined) return { reason: 'missing_claim', claim }
+    if (value !== expected) return { reason: 'claim_mismatch', claim, expected }
+  }
+  const uid = '/kubernetes.io/serviceaccount/uid'
+  return typeof claimAt(claims, uid) === 'string' ? null : { reason: 'missing_claim', claim: uid }
+}
+
+function listFault(
+  member: string,
+  allowed: readonly string[],
+  name: string,
+): AttestationFault | null {
+  return allowed.some((entry) => entry === ANY || entry === name)
+    ? null
+    : { reason: 'claim_mismatch', claim: 'sub', expected: member, got: name }
+}
