@@ -15,6 +15,8 @@ export interface Driver {
    * SELECT. The file driver commits concurrent batches together, each in a savepoint of its own.
    */
   write(statements: readonly Statement[]): Promise<readonly (readonly Row[])[]>
+  /** Whether writes take effect in the order of the calls, so that one may build on another in flight. */
+  readonly isOrdered: boolean
   /** Round trips since the start, for tests and metrics. */
   readonly counters: { reads: number; writes: number; reconnects: number }
   close(): Promise<void>

@@ -1,0 +1,220 @@
+// The action path: one read, the action with what it spends, the outcome with what comes back.
+import type { EventDraft } from '../core/audit.ts'
+import type { LimitName } from '../core/failure.ts'
+import type { HistoryEntry } from '../core/intent.ts'
+import type { BindingPolicy } from '../core/policy.ts'
+import type {
+  ActionRead,
+  ActionResult,
+  ActionWrite,
+  OutcomeWrite,
+  Records,
+} from '../core/records.ts'
+import { READ_SESSION_APPROVALS, toApproval, USE_APPROVAL } from './approval-row.ts'
+import {
+  HEAD,
+  HEAD_COLUMNS,
+  headOf,
+  INSERT_EVENT_ONCE,
+  insertEvent,
+  insertEventWhere,
+} from './audit-log.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Driver, Row, Statement } from './driver.ts'
+import { flag, integer, json, only, textOrNull } from './row.ts'
+import { SESSION_COLUMNS, toSession, toUsage } from './session-row.ts'
+
+const SECONDS_PER_WINDOW = 60
+/** Larger reservations mean "whatever is left"; sums of them stay exact integers. */
+const MAX_RESERVATION = 2 ** 40
+
+const READ_STATE = `SELECT p.revision, p.killed, ${SESSION_COLUMNS}, ${HEAD_COLUMNS}
+  FROM policy_state p LEFT JOIN session s ON s.id = ?1 LEFT JOIN ${HEAD} WHERE p.id = 1`
+
+/** Nothing, and no work, while the policy is the one that the session was opened on. */
+const READ_CHANGED_BINDINGS = `SELECT b.document
+  FROM policy_state p CROSS JOIN session s CROSS JOIN binding b
+  WHERE p.id = 1 AND s.id = ?1 AND s.policy_revision <> p.revision
+    AND b.auth_method = s.auth_method AND b.target = ?2 AND b.enabled = 1`
+
+/** What an evaluator is shown of the past: enough to see a pattern, little enough to read with each action. */
+const MAX_HISTORY = 20
+const READ_HISTORY = `SELECT draft FROM audit_event
+  WHERE chain = ?1 AND type IN ('action', 'refusal') ORDER BY chain_seq DESC LIMIT ${MAX_HISTORY}`
+
+/** In the order in which they are named to the caller, and bound. */
+const LIMITS = ['actions', 'writes', 'rows', 'bytes', 'per_minute'] as const satisfies LimitName[]
+
+/** Whether a limit, bound as the parameters from `limits` on, is used up; an absent one never is. */
+function exhausted(
+  limit: LimitName,
+  at: { readonly writes: string; readonly minute: string; readonly limits: number },
+): string {
+  const bound = `?${at.limits + LIMITS.indexOf(limit)}`
+  const conditions: Record<LimitName, string> = {
+    actions: `s.used_actions >= ${bound}`,
+    writes: `${at.writes} > 0 AND s.used_writes >= ${bound}`,
+    rows: `s.used_rows >= ${bound}`,
+    bytes: `s.used_bytes >= ${bound}`,
+    per_minute: `(${bound} = 0 OR s.minute >= ${at.minute} AND s.minute_actions >= ${bound})`,
+  }
+  return `coalesce(${conditions[limit]}, 0)`
+}
+
+function approved(id: string, now: string, session: string): string {
+  return `(${id} IS NULL OR EXISTS (SELECT 1 FROM approval
+    WHERE id = ${id} AND state = 'approved' AND expires_at > ${now} AND session_id = ${session}))`
+}
+
+/** ?9 now, ?10 revision, ?11 approval, ?12 writes, ?13 minute, ?14 to ?18 limits; ?2 is chain and session. */
+const INSERT_ACTION = insertEventWhere(`(SELECT revision FROM policy_state WHERE id = 1) = ?10
+  AND EXISTS (SELECT 1 FROM session s WHERE s.id = ?2
+    AND s.state IN ('active', 'narrowed') AND s.expires_at > ?9
+    ${LIMITS.map((limit) => `AND NOT ${exhausted(limit, { writes: '?12', minute: '?13', limits: 14 })}`).join('\n    ')})
+  AND ${approved('?11', '?9', '?2')}`)
+
+/** Behind the event ?2, whose guard saw the same row in the same batch: one atomic spend. ?6 limits bytes. */
+const SPEND = `UPDATE session AS s SET
+  used_actions = s.used_actions + 1,
+  used_writes = s.used_writes + ?3,
+  reserved_bytes = min(?4, coalesce(?6 - s.used_bytes, ?4)),
+  used_bytes = s.used_bytes + min(?4, coalesce(?6 - s.used_bytes, ?4)),
+  minute_actions = CASE WHEN s.minute < ?5 THEN 1 ELSE s.minute_actions + 1 END,
+  minute = max(s.minute, ?5)
+  WHERE s.id = ?1 AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)
+  RETURNING reserved_bytes, used_actions, used_writes, used_rows, used_bytes`
+
+const DIAGNOSE_ACTION = `SELECT ${HEAD_COLUMNS},
+  (SELECT revision FROM policy_state WHERE id = 1) = ?3 AS revision_holds,
+  ${approved('?4', '?2', '?1')} AS approved,
+  coalesce(s.state IN ('active', 'narrowed') AND s.expires_at > ?2, 0) AS may_act,
+  ${LIMITS.map((limit) => `${exhausted(limit, { writes: '?5', minute: '?6', limits: 7 })} AS no_${limit}`).join(',\n  ')}
+  FROM ${HEAD} LEFT JOIN session s ON s.id = ?1`
+
+/** Once: a repeated outcome finds its event and refunds nothing. ?1 session, ?2 chain head, ?3 event. */
+const REFUND = `UPDATE session SET
+  used_bytes = max(0, used_bytes - ?4 + ?5), used_rows = used_rows + ?6
+  WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM audit_event WHERE id = ?3)
+    AND (SELECT hash FROM audit_event WHERE chain = ?1 ORDER BY chain_seq DESC LIMIT 1) IS ?2`
+
+const DIAGNOSE_ONCE = `SELECT ${HEAD_COLUMNS},
+  EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AS recorded
+  FROM ${HEAD}`
+
+export const ACTION_STATEMENTS = {
+  READ_STATE,
+  READ_CHANGED_BINDINGS,
+  READ_SESSION_APPROVALS,
+  READ_HISTORY,
+  INSERT_ACTION,
+  SPEND,
+  USE_APPROVAL,
+  DIAGNOSE_ACTION,
+  REFUND,
+  INSERT_EVENT_ONCE,
+  DIAGNOSE_ONCE,
+}
+
+type ActionRecords = Pick<Records, 'readAction' | 'recordAction' | 'recordOutcome'>
+
+export function createActionRecords(deps: {
+  readonly driver: Driver
+  readonly log: AuditLog
+}): ActionRecords {
+  return {
+    readAction: (query) => readAction(deps.driver, deps.log, query),
+    recordAction: (write) => recordAction(deps.log, write),
+    recordOutcome: (write) => recordOutcome(deps.log, write),
+  }
+}
+
+async function readAction(
+  driver: Driver,
+  log: AuditLog,
+  { sessionId, target }: Parameters<Records['readAction']>[0],
+): Promise<ActionRead> {
+  const rows = await driver.read([
+    { sql: READ_STATE, args: [sessionId] },
+    { sql: READ_CHANGED_BINDINGS, args: [sessionId, target] },
+    { sql: READ_SESSION_APPROVALS, args: [sessionId] },
+    { sql: READ_HISTORY, args: [sessionId] },
+  ])
+  const [, bindings = [], approvals = [], history = []] = rows
+  const state = only(rows, 0)
+  const session = textOrNull(state, 'facts') === null ? null : toSession(state)
+  if (session !== null) log.noteHead(sessionId, headOf(state))
+  const revision = integer(state, 'revision')
+  const changed = session !== null && session.policyRevision !== revision
+  return {
+    revision,
+    killed: flag(state, 'killed'),
+    session,
+    bindings: changed ? bindings.map((row) => json<BindingPolicy>(row, 'document')) : null,
+    approvals: approvals.map(toApproval).reverse(),
+    // Only evaluators read it, and most actions are settled without one.
+    get history() {
+      return history.flatMap(toHistory).reverse()
+    },
+  }
+}
+
+/** A refusal before the request was understood names no action. */
+function toHistory(row: Row): readonly HistoryEntry[] {
+  const { action, outcome } = json<EventDraft>(row, 'draft')
+  if (action?.['name'] === undefined) return []
+  const { verdict } = outcome
+  return [{ action, verdict: typeof verdict === 'string' ? verdict : 'deny' }]
+}
+
+function recordAction(log: AuditLog, write: ActionWrite): Promise<ActionResult> {
+  const { event: draft, sessionId, spend, approvalId } = write
+  const now = write.nowSeconds
+  const minute = Math.floor(now / SECONDS_PER_WINDOW)
+  const reserve = Math.max(0, Math.min(Math.trunc(spend.maxBytes), MAX_RESERVATION))
+  const limits = LIMITS.map((limit) => write.limits[limit] ?? null)
+  const maxBytes = write.limits.bytes ?? null
+  const facts = [approvalId, spend.writes, minute, ...limits]
+  return log.append<ActionResult>({
+    chain: sessionId,
+    draft,
+    statements: (event) => [
+      insertEvent(INSERT_ACTION, event, [now, write.expectedRevision, ...facts]),
+      { sql: SPEND, args: [sessionId, draft.id, spend.writes, reserve, minute, maxBytes] },
+      ...(approvalId === null ? [] : [{ sql: USE_APPROVAL, args: [approvalId, draft.id] }]),
+      { sql: DIAGNOSE_ACTION, args: [sessionId, now, write.expectedRevision, ...facts] },
+    ],
+    taken: (rows) => {
+      const spent = only(rows, 1)
+      const reservedBytes = integer(spent, 'reserved_bytes')
+      return { kind: 'recorded', reservedBytes, usage: toUsage(spent) }
+    },
+    refused: actionRefusal,
+  })
+}
+
+function actionRefusal(diagnosis: Row): ActionResult | null {
+  if (!flag(diagnosis, 'revision_holds')) return { kind: 'policy_changed' }
+  if (!flag(diagnosis, 'may_act')) return { kind: 'session_ended' }
+  const limit = LIMITS.find((name) => flag(diagnosis, `no_${name}`))
+  if (limit !== undefined) return { kind: 'exhausted', limit }
+  return flag(diagnosis, 'approved') ? null : { kind: 'approval_used' }
+}
+
+/** Refund and event have the same condition, and the event comes second: both happen or neither. */
+function recordOutcome(log: AuditLog, write: OutcomeWrite): Promise<void> {
+  const { event: draft, sessionId, reservedBytes, usedBytes, usedRows } = write
+  return log.append<void>({
+    chain: sessionId,
+    draft,
+    statements: (event) => [
+      {
+        sql: REFUND,
+        args: [sessionId, event.prev_hash, draft.id, reservedBytes, usedBytes, usedRows],
+      },
+      insertEvent(INSERT_EVENT_ONCE, event),
+      { sql: DIAGNOSE_ONCE, args: [sessionId, draft.id] },
+    ],
+    taken: () => undefined,
+    refused: (diagnosis) => (flag(diagnosis, 'recorded') ? undefined : null),
+  })
+}

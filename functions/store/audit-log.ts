@@ -1,0 +1,131 @@
+// The one writer of audit events. An event is appended only behind the head it was chained on, in the
+// same atomic batch as what it records: no fork, no gap, nothing done without its event.
+import { chainEvent, EMPTY_CHAIN } from '../core/audit.ts'
+import type { ChainedEvent, ChainHead, EventDraft } from '../core/audit.ts'
+import type { Hashing } from '../core/ports.ts'
+import { StoreUnavailable } from '../core/records.ts'
+import { ChainHeads, Lanes } from './audit-chain.ts'
+import type { Driver, Row, Statement, Value } from './driver.ts'
+import { integerOrNull, only, textOrNull } from './row.ts'
+import type { RowSets } from './row.ts'
+
+/** The chain of everything that administration does. */
+export const ADMIN_CHAIN = 'admin'
+
+/** Other isolates may append to the same chain; each attempt is one round trip. */
+const MAX_ATTEMPTS = 16
+
+/** Parameters ?1 to ?8 of every insert of an event; a guard's own begin at ?9. */
+const INSERT_EVENT = `INSERT INTO audit_event
+  (id, chain, chain_seq, type, decision_id, prev_hash, hash, draft)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8`
+const BEHIND_HEAD = `
+  (SELECT hash FROM audit_event WHERE chain = ?2 ORDER BY chain_seq DESC LIMIT 1) IS ?6`
+const IS_THERE = 'EXISTS (SELECT 1 FROM audit_event WHERE id = ?1)'
+
+/**
+ * The SQL of an append that also needs `guard`, a constant, to hold. An id that is in the log already is
+ * not skipped but attempted, which aborts the batch: what follows it relies on the id being new.
+ */
+export function insertEventWhere(guard: string): string {
+  return `${INSERT_EVENT} WHERE (${BEHIND_HEAD} AND ${guard}) OR ${IS_THERE}`
+}
+
+export const INSERT_EVENT_ALWAYS = insertEventWhere('1')
+
+/** For what may be repeated: the second time it does nothing. */
+export const INSERT_EVENT_ONCE = `${INSERT_EVENT} WHERE ${BEHIND_HEAD} AND NOT ${IS_THERE}`
+
+/** For the diagnosis: one row, the head of chain ?1 after the batch. It is the new event, if it was taken. */
+export const HEAD = `(SELECT 1) AS one LEFT JOIN (SELECT chain_seq, hash FROM audit_event
+  WHERE chain = ?1 ORDER BY chain_seq DESC LIMIT 1) AS head`
+export const HEAD_COLUMNS = 'head.chain_seq AS head_seq, head.hash AS head_hash'
+
+export const READ_HEAD = `SELECT ${HEAD_COLUMNS} FROM ${HEAD}`
+
+export function insertEvent(
+  sql: string,
+  event: ChainedEvent,
+  guardArgs: readonly Value[] = [],
+): Statement {
+  const { chain, chain_seq, prev_hash, hash, ...draft } = event
+  return {
+    sql,
+    args: [
+      event.id,
+      chain,
+      chain_seq,
+      event.type,
+      event.decision_id,
+      prev_hash,
+      hash,
+      JSON.stringify(draft),
+      ...guardArgs,
+    ],
+  }
+}
+
+export type Append<T> = {
+  readonly chain: string
+  readonly draft: EventDraft
+  /**
+   * The batch: INSERT_EVENT, then what it records, conditional on the event's id being there. Its last
+   * statement is the diagnosis: one row with HEAD_COLUMNS and what `refused` needs.
+   */
+  readonly statements: (event: ChainedEvent) => readonly Statement[]
+  readonly taken: (rows: RowSets) => T
+  /** Why the event is not there, or null when only the head can have moved. */
+  readonly refused: (diagnosis: Row) => T | null
+}
+
+export interface AuditLog {
+  append<T>(append: Append<T>): Promise<T>
+  /** Notes a head that was read along with something else. */
+  noteHead(chain: string, head: ChainHead): void
+}
+
+export function createAuditLog(driver: Driver, hashing: Hashing): AuditLog {
+  const heads = new ChainHeads()
+  const lanes = new Lanes()
+  const appendNow = <T>(append: Append<T>) => appendBehindHead(driver, hashing, heads, append)
+  return {
+    append: (append) =>
+      driver.isOrdered ? appendNow(append) : lanes.enter(append.chain, () => appendNow(append)),
+    noteHead: (chain, head) => heads.note(chain, head),
+  }
+}
+
+async function appendBehindHead<T>(
+  driver: Driver,
+  hashing: Hashing,
+  heads: ChainHeads,
+  append: Append<T>,
+): Promise<T> {
+  const { chain } = append
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+    const place = heads.place(chain)
+    let found: ChainHead | null = null
+    let taken = false
+    try {
+      const event = chainEvent(append.draft, chain, place.behind, hashing)
+      heads.advance(chain, { seq: event.chain_seq, hash: event.hash })
+      const statements = append.statements(event)
+      const rows = await driver.write(statements)
+      const diagnosis = only(rows, statements.length - 1)
+      found = headOf(diagnosis)
+      taken = found.hash === event.hash
+      if (taken) return append.taken(rows)
+      const refusal = append.refused(diagnosis)
+      if (refusal !== null) return refusal
+    } finally {
+      heads.settle(chain, place, found, taken)
+    }
+    if (found.hash === place.behind.hash) throw new StoreUnavailable('an event was not taken')
+  }
+  throw new StoreUnavailable('the audit chain is too busy')
+}
+
+export function headOf(row: Row): ChainHead {
+  const seq = integerOrNull(row, 'head_seq')
+  return seq === null ? EMPTY_CHAIN : { seq, hash: textOrNull(row, 'head_hash') }
+}

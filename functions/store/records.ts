@@ -1,0 +1,68 @@
+// The store of the two paths (core/records.ts): the exchange, the action, and what both share.
+import type { EventDraft } from '../core/audit.ts'
+import type { Clock } from '../core/ports.ts'
+import type { ApprovalWrite, PolicyState, Records } from '../core/records.ts'
+import { createActionRecords } from './action-records.ts'
+import { insertApproval } from './approval-row.ts'
+import { insertEvent, INSERT_EVENT_ALWAYS, READ_HEAD } from './audit-log.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Driver } from './driver.ts'
+import { createExchangeRecords, READ_POLICY_STATE } from './exchange-records.ts'
+import { flag, integer, only } from './row.ts'
+import { endSession, readSession } from './session-store.ts'
+
+export function createRecords(deps: {
+  readonly driver: Driver
+  readonly log: AuditLog
+  readonly clock: Clock
+}): Records {
+  const { driver, log, clock } = deps
+  return {
+    ...createExchangeRecords(deps),
+    ...createActionRecords(deps),
+    recordRefusal: (event) => recordRefusal(log, event),
+    recordReview: (write) => recordReview(log, write),
+    endSession: (id, event) => endSession(log, id, clock.nowSeconds(), event),
+    readPolicyState: () => readPolicyState(driver),
+    readSession: (id) => readSession(driver, id),
+  }
+}
+
+/** Without a session an event has a chain of its own. */
+function chainOf(draft: EventDraft, sessionId: string | null): string {
+  return sessionId ?? draft.decision_id
+}
+
+function recordRefusal(log: AuditLog, draft: EventDraft): Promise<void> {
+  const chain = chainOf(draft, draft.session_id)
+  return log.append<void>({
+    chain,
+    draft,
+    statements: (event) => [
+      insertEvent(INSERT_EVENT_ALWAYS, event),
+      { sql: READ_HEAD, args: [chain] },
+    ],
+    taken: () => undefined,
+    refused: () => null,
+  })
+}
+
+function recordReview(log: AuditLog, write: ApprovalWrite): Promise<void> {
+  const chain = chainOf(write.event, write.sessionId)
+  return log.append<void>({
+    chain,
+    draft: write.event,
+    statements: (event) => [
+      insertEvent(INSERT_EVENT_ALWAYS, event),
+      insertApproval(write),
+      { sql: READ_HEAD, args: [chain] },
+    ],
+    taken: () => undefined,
+    refused: () => null,
+  })
+}
+
+async function readPolicyState(driver: Driver): Promise<PolicyState> {
+  const state = only(await driver.read([{ sql: READ_POLICY_STATE, args: [] }]), 0)
+  return { revision: integer(state, 'revision'), killed: flag(state, 'killed') }
+}

@@ -1,0 +1,75 @@
+// How a session is kept: what never changes as one JSON text, `facts`; state and usage in columns.
+// Strings are read back from the JSON, because a text column ends at a NUL character.
+import type { Session, SessionState } from '../core/session.ts'
+import type { Row, Statement, Value } from './driver.ts'
+import { integer, json, text } from './row.ts'
+
+type Facts = Omit<Session, 'state' | 'usage'>
+
+export const SESSION_COLUMNS = `s.state, s.facts, s.used_actions, s.used_writes, s.used_rows, s.used_bytes`
+
+/** A session that may act. ?2 is now. */
+export const IS_LIVE = `s.state <> 'ended' AND s.expires_at > ?2`
+
+/** Inserted only behind the grant event ?13, which is in the same batch. */
+export const INSERT_SESSION = `INSERT INTO session (
+  id, state, identity, auth_method, agent, facts, expires_at, policy_revision,
+  used_actions, used_writes, used_rows, used_bytes, minute, minute_actions, reserved_bytes)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 0
+  WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = ?13)`
+
+export const INSERT_SESSION_BINDINGS = `INSERT INTO session_binding (target, binding, session_id)
+  SELECT value ->> 0, value ->> 1, ?2 FROM json_each(?1)
+  WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = ?3)`
+
+export function insertSession(session: Session, eventId: string): readonly Statement[] {
+  const { state, usage, ...facts } = session
+  const row: readonly Value[] = [
+    session.id,
+    state,
+    session.identity,
+    session.authMethod,
+    session.intent?.agent?.name ?? null,
+    JSON.stringify(facts),
+    session.expiresAt,
+    session.policyRevision,
+    usage.actions,
+    usage.writes,
+    usage.rows,
+    usage.bytes,
+    eventId,
+  ]
+  return [
+    { sql: INSERT_SESSION, args: row },
+    {
+      sql: INSERT_SESSION_BINDINGS,
+      args: [JSON.stringify(bindingPairs(session)), session.id, eventId],
+    },
+  ]
+}
+
+export function toSession(row: Row): Session {
+  return {
+    ...json<Facts>(row, 'facts'),
+    // The schema admits these four values only.
+    state: text(row, 'state') as SessionState,
+    usage: toUsage(row),
+  }
+}
+
+export function toUsage(row: Row): Session['usage'] {
+  return {
+    actions: integer(row, 'used_actions'),
+    writes: integer(row, 'used_writes'),
+    rows: integer(row, 'used_rows'),
+    bytes: integer(row, 'used_bytes'),
+  }
+}
+
+/** A target that no binding names still has its row: a revocation by target must find the session. */
+function bindingPairs({ grants }: Session): readonly (readonly [string, string])[] {
+  const pairs = grants.flatMap(({ target, bindings }) =>
+    (bindings.length === 0 ? [''] : bindings).map((binding) => [target, binding] as const),
+  )
+  return [...new Map(pairs.map((pair) => [pair.join('\n'), pair])).values()]
+}

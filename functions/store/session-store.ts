@@ -1,0 +1,160 @@
+// Sessions as administration sees them: read, list, end one, end all that match.
+import type { EventDraft } from '../core/audit.ts'
+import type { Clock } from '../core/ports.ts'
+import type { Session } from '../core/session.ts'
+import {
+  ADMIN_CHAIN,
+  HEAD,
+  HEAD_COLUMNS,
+  insertEvent,
+  INSERT_EVENT_ALWAYS,
+  insertEventWhere,
+} from './audit-log.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { Page, SessionFilter, SessionStore } from './contract.ts'
+import { decodeSeqCursor, toPage } from './cursor.ts'
+import type { Driver, Value } from './driver.ts'
+import { READ_HEAD } from './audit-log.ts'
+import { first, flag, integer, only } from './row.ts'
+import { IS_LIVE, SESSION_COLUMNS, toSession } from './session-row.ts'
+
+export const READ_SESSION = `SELECT ${SESSION_COLUMNS} FROM session s WHERE s.id = ?1`
+
+const END = `UPDATE session SET state = 'ended'
+  WHERE id = ?1 AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)`
+const INSERT_END = insertEventWhere(`EXISTS (
+  SELECT 1 FROM session s WHERE s.id = ?9 AND s.state <> 'ended' AND s.expires_at > ?10)`)
+const DIAGNOSE_END = `SELECT ${HEAD_COLUMNS},
+  EXISTS (SELECT 1 FROM session s WHERE s.id = ?3 AND ${IS_LIVE}) AS live
+  FROM ${HEAD}`
+
+/** What finds the sessions of a filter, most selective first; the rest of the filter is checked on them. */
+const FOUND_BY = {
+  identity: 's.identity = ?3',
+  agent: 's.agent = ?4',
+  binding: 's.id IN (SELECT session_id FROM session_binding WHERE binding = ?5)',
+  target: 's.id IN (SELECT session_id FROM session_binding WHERE target = ?6)',
+  authMethod: 's.auth_method = ?7',
+  state: 's.state = ?8',
+} as const satisfies Record<keyof SessionFilter, string>
+
+type Finder = keyof typeof FOUND_BY | 'all'
+// The keys of the literal above.
+const FINDERS = Object.keys(FOUND_BY) as (keyof typeof FOUND_BY)[]
+
+/** Every parameter is used in each statement, as D1 demands: ?3 to ?8 are the filter. */
+function matches(finder: Finder): string {
+  const rest = FINDERS.map((name) => {
+    const parameter = FOUND_BY[name].slice(-3).replace(')', '').trim()
+    return name === finder ? FOUND_BY[name] : `(${parameter} IS NULL OR ${FOUND_BY[name]})`
+  })
+  return rest.join('\n    AND ')
+}
+
+function statementsBy(finder: Finder) {
+  return {
+    LIST: `SELECT s.seq, ${SESSION_COLUMNS} FROM session s
+  WHERE s.seq < coalesce(?1, 9007199254740991) AND ${matches(finder)}
+  ORDER BY s.seq DESC LIMIT ?2`,
+    COUNT: `SELECT count(*) AS ended FROM session s
+  WHERE s.state <> 'ended' AND s.expires_at > ?1
+    AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AND ${matches(finder)}`,
+    END_ALL: `UPDATE session AS s SET state = 'ended'
+  WHERE s.state <> 'ended' AND s.expires_at > ?1
+    AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AND ${matches(finder)}`,
+  }
+}
+
+export const SESSION_STATEMENTS_BY: Record<Finder, ReturnType<typeof statementsBy>> = {
+  identity: statementsBy('identity'),
+  agent: statementsBy('agent'),
+  binding: statementsBy('binding'),
+  target: statementsBy('target'),
+  authMethod: statementsBy('authMethod'),
+  state: statementsBy('state'),
+  all: statementsBy('all'),
+}
+
+export const SESSION_STATEMENTS = { READ_SESSION, INSERT_END, END, DIAGNOSE_END }
+
+export function createSessionStore(deps: {
+  readonly driver: Driver
+  readonly log: AuditLog
+  readonly clock: Clock
+}): SessionStore {
+  const { driver, log, clock } = deps
+  return {
+    get: (id) => readSession(driver, id),
+    list: (filter, page) => list(driver, filter, page),
+    end: (id, event) => endSession(log, id, clock.nowSeconds(), event),
+    endWhere: (filter, event) => endWhere(log, filter, clock.nowSeconds(), event),
+  }
+}
+
+export async function readSession(driver: Driver, id: string): Promise<Session | null> {
+  const row = first(await driver.read([{ sql: READ_SESSION, args: [id] }]), 0)
+  return row === null ? null : toSession(row)
+}
+
+/** The event goes into the session's own chain. */
+export function endSession(
+  log: AuditLog,
+  id: string,
+  now: number,
+  draft: EventDraft,
+): Promise<boolean> {
+  return log.append<boolean>({
+    chain: id,
+    draft,
+    statements: (event) => [
+      insertEvent(INSERT_END, event, [id, now]),
+      { sql: END, args: [id, draft.id] },
+      { sql: DIAGNOSE_END, args: [id, now, id] },
+    ],
+    taken: () => true,
+    refused: (diagnosis) => (flag(diagnosis, 'live') ? null : false),
+  })
+}
+
+/** Newest first. */
+async function list(
+  driver: Driver,
+  filter: SessionFilter,
+  { cursor, limit }: { readonly cursor: string | null; readonly limit: number },
+): Promise<Page<Session>> {
+  const sql = SESSION_STATEMENTS_BY[finderOf(filter)].LIST
+  const args = [decodeSeqCursor(cursor), limit + 1, ...filterArgs(filter)]
+  const [rows = []] = await driver.read([{ sql, args }])
+  return toPage(rows, limit, toSession, (row) => integer(row, 'seq'))
+}
+
+/** One event in the chain of administration for all of them, whatever their number. */
+function endWhere(
+  log: AuditLog,
+  filter: SessionFilter,
+  now: number,
+  draft: EventDraft,
+): Promise<number> {
+  const { COUNT, END_ALL } = SESSION_STATEMENTS_BY[finderOf(filter)]
+  const args = [now, draft.id, ...filterArgs(filter)]
+  return log.append<number>({
+    chain: ADMIN_CHAIN,
+    draft,
+    statements: (event) => [
+      insertEvent(INSERT_EVENT_ALWAYS, event),
+      { sql: COUNT, args },
+      { sql: END_ALL, args },
+      { sql: READ_HEAD, args: [ADMIN_CHAIN] },
+    ],
+    taken: (rows) => integer(only(rows, 1), 'ended'),
+    refused: () => null,
+  })
+}
+
+function finderOf(filter: SessionFilter): Finder {
+  return FINDERS.find((name) => filter[name] !== undefined) ?? 'all'
+}
+
+function filterArgs(filter: SessionFilter): readonly Value[] {
+  return FINDERS.map((name) => filter[name] ?? null)
+}

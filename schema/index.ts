@@ -1,0 +1,11 @@
+// The tables, for drizzle-kit. At run time nothing imports this: store/ speaks SQL.
+export { approval } from './approval.ts'
+export { auditEvent } from './audit-event.ts'
+export { binding } from './binding.ts'
+export { policyObject } from './policy-object.ts'
+export { policyState } from './policy-state.ts'
+export { secret } from './secret.ts'
+export { session } from './session.ts'
+export { sessionBinding } from './session-binding.ts'
+export { signingKey } from './signing-key.ts'
+export { singleUse } from './single-use.ts'
