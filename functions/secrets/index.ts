@@ -1,0 +1,29 @@
+// The secrets/ family: where a target's credential comes from. Resolves `scheme:name` over the sources
+// of this deployment; a reference that no source knows is not found, never looked for elsewhere.
+import { fail } from '../core/result.ts'
+import type { SecretSource, Secrets } from '../core/secret-source.ts'
+
+export { createEnvSource, parseEnvSecrets } from './env.ts'
+export { createSealedSource, resealSecrets, sealSecret } from './sealed.ts'
+
+export function createSecrets(sources: readonly SecretSource[]): Secrets & {
+  /** Where a secret may be sent; null when there is none that can be read (policy checks). */
+  allowedOrigins(reference: string): Promise<readonly string[] | null>
+} {
+  const byScheme = new Map(sources.map((source) => [source.scheme, source]))
+
+  const resolve: Secrets['resolve'] = async (reference) => {
+    const colon = reference.indexOf(':')
+    const source = colon < 0 ? undefined : byScheme.get(reference.slice(0, colon))
+    if (source === undefined) return fail({ reason: 'not_found', reference })
+    return source.read(reference.slice(colon + 1))
+  }
+
+  return {
+    resolve,
+    async allowedOrigins(reference) {
+      const secret = await resolve(reference)
+      return secret.ok ? secret.value.allowedOrigins : null
+    },
+  }
+}
