@@ -1,0 +1,99 @@
+// Who administers: SALLYPORT_ADMIN_TOKEN while it is set, or a handle for the built-in target
+// `sallyport-admin` whose grants name the role. Attestations are accepted on the exchange only.
+import { timingSafeEqual } from 'node:crypto'
+import { currentGrant } from '../core/current-grant.ts'
+import type { Failure } from '../core/failure.ts'
+import { grantsAllow } from '../core/grants.ts'
+import type { Action } from '../core/intent.ts'
+import { ADMIN_TARGET } from '../core/opening.ts'
+import type { Clock, HandleVerifier, Hashing } from '../core/ports.ts'
+import type { Records } from '../core/records.ts'
+import { fail, ok, type Result } from '../core/result.ts'
+import type { Conditions, PolicySource } from '../core/snapshot.ts'
+import { targetUrl } from '../core/target-url.ts'
+import { ADMIN_ROLES, type AdminRole } from '../policy/admin-target.ts'
+import type { RequestFacts } from '../platform.ts'
+import { readBearer } from './authorization.ts'
+
+export type Admin = {
+  /** `admin-token`, or `{auth_method}:{subject}`. */
+  readonly name: string
+  readonly roles: readonly AdminRole[]
+  readonly sessionId: string | null
+}
+
+export type AdminAuthDeps = {
+  readonly adminToken: string | null
+  readonly records: Records
+  readonly policy: PolicySource
+  readonly conditions: Conditions
+  readonly handles: HandleVerifier
+  readonly clock: Clock
+  readonly hashing: Hashing
+  readonly issuer: string
+}
+
+/** The admin behind a request, with every role that its grants name. */
+export async function authenticateAdmin(
+  facts: RequestFacts,
+  deps: AdminAuthDeps,
+): Promise<Result<Admin, Failure>> {
+  const presented = readBearer(facts)
+  if (!presented.ok) return presented
+  if (presented.value === null) return fail({ kind: 'unauthenticated' })
+  if (deps.adminToken !== null && isSame(presented.value, deps.adminToken, deps.hashing)) {
+    return ok({ name: 'admin-token', roles: ADMIN_ROLES, sessionId: null })
+  }
+  return adminOfHandle(presented.value, deps)
+}
+
+/** Compares hashes of equal length, so that no prefix is learnt from the time (ADM-4). */
+function isSame(presented: string, wanted: string, hashing: Hashing): boolean {
+  const encoder = new TextEncoder()
+  return timingSafeEqual(
+    encoder.encode(hashing.sha256Hex(presented)),
+    encoder.encode(hashing.sha256Hex(wanted)),
+  )
+}
+
+async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result<Admin, Failure>> {
+  const now = deps.clock.nowSeconds()
+  const verified = await deps.handles.verify(token, now)
+  const audience = targetUrl(deps.issuer, ADMIN_TARGET)
+  if (
+    !verified.ok ||
+    verified.value.iss !== deps.issuer ||
+    !verified.value.aud.includes(audience)
+  ) {
+    return fail({ kind: 'unauthenticated' })
+  }
+  const { sid } = verified.value
+  const read = await deps.records.readAction({ sessionId: sid, target: ADMIN_TARGET })
+  const { session } = read
+  const isLive = session !== null && session.state === 'active' && session.expiresAt > now
+  if (!isLive || read.killed) return fail({ kind: 'unauthenticated' })
+  const current = await deps.policy.current()
+  const snapshot =
+    current.revision === read.revision ? current : await deps.policy.refresh(current.revision)
+  const grant = currentGrant(session, ADMIN_TARGET, read.bindings, snapshot, deps)
+  if (!grant.ok) return fail({ kind: 'unauthenticated' })
+  const roles = ADMIN_ROLES.filter((role) =>
+    grantsAllow(grant.value.grants(asAction(role)), ['admin'], [role]),
+  )
+  return ok({ name: session.identity, roles, sessionId: session.id })
+}
+
+/** Acting in a role, as the action that the grants are asked about. */
+function asAction(role: AdminRole): Action {
+  return {
+    name: 'http.request',
+    target: ADMIN_TARGET,
+    targetType: 'admin',
+    targetLabels: [],
+    effects: ['admin'],
+    objects: [role],
+    destinations: [],
+    properties: {},
+    record: {},
+  }
+}

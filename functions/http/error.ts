@@ -1,0 +1,319 @@
+// The one place where a Failure becomes an answer: OAuth codes on OAuth endpoints (RFC 6749 §5.2),
+// RFC 9457 problems everywhere else. Bodies of causes that would tell an attacker something are equal
+// but for `decision_id` (ER-09, RB-15). It never reveals a reason that the audit log keeps.
+import type { Approval } from '../core/approval.ts'
+import type { Failure } from '../core/failure.ts'
+
+export type WireAnswer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export const NO_STORE = { 'cache-control': 'no-store', pragma: 'no-cache' } as const
+
+/** Characters allowed in `error_description` (RFC 6749 §5.2); everything else becomes `?` (ER-02). */
+export function sanitiseDescription(text: string): string {
+  return text.replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?').slice(0, 300)
+}
+
+type OAuthShape = {
+  status: number
+  error: string
+  description: string
+  extra?: Record<string, unknown>
+  headers?: Record<string, string>
+}
+
+/** Answer of an OAuth endpoint. */
+export function oauthAnswer(failure: Failure, decisionId: string): WireAnswer {
+  const shape = oauthShape(failure)
+  return {
+    status: shape.status,
+    headers: { ...NO_STORE, 'content-type': 'application/json', ...shape.headers },
+    body: {
+      error: shape.error,
+      error_description: sanitiseDescription(shape.description),
+      decision_id: decisionId,
+      ...shape.extra,
+    },
+  }
+}
+
+const REFUSED_TOKEN = 'The subject_token or actor_token was not accepted.'
+
+function oauthShape(failure: Failure): OAuthShape {
+  switch (failure.kind) {
+    case 'malformed_request':
+      return { status: 400, error: 'invalid_request', description: malformedText(failure) }
+    case 'unsupported_grant_type':
+      return {
+        status: 400,
+        error: 'unsupported_grant_type',
+        description: 'This grant_type is not supported.',
+      }
+    case 'invalid_client':
+      return {
+        status: 401,
+        error: 'invalid_client',
+        description:
+          'There are no registered clients here; present the attestation as subject_token.',
+        ...(failure.viaAuthorizationHeader
+          ? { headers: { 'www-authenticate': 'Basic realm="sallyport"' } }
+          : {}),
+      }
+    case 'attestation_rejected':
+      return { status: 400, error: 'invalid_request', description: REFUSED_TOKEN }
+    case 'invalid_target':
+      return {
+        status: 400,
+        error: 'invalid_target',
+        description: 'A requested target is unknown or not granted.',
+      }
+    case 'invalid_scope':
+      return failure.reason === 'syntax'
+        ? {
+            status: 400,
+            error: 'invalid_scope',
+            description: 'The scope is malformed: effect or effect:object, space-delimited.',
+          }
+        : {
+            status: 400,
+            error: 'invalid_scope',
+            description: 'Nothing of the requested scope is granted at a requested target.',
+          }
+    case 'invalid_authorization_details':
+      return {
+        status: 400,
+        error: 'invalid_authorization_details',
+        description: `The declared intent is not acceptable: ${failure.reason}${failure.path === undefined ? '' : ` at ${failure.path}`}.`,
+      }
+    case 'access_denied':
+      return { status: 400, error: 'access_denied', description: 'The declared intent was denied.' }
+    case 'authorization_pending':
+      return {
+        status: 400,
+        error: 'authorization_pending',
+        description:
+          'A person has to approve this; repeat the identical request once it is approved.',
+        extra: { approval: approvalBody(failure.approval) },
+      }
+    case 'slow_down':
+      return {
+        status: 429,
+        error: 'slow_down',
+        description: 'Too many requests.',
+        headers: { 'retry-after': String(failure.retryAfterSeconds) },
+      }
+    case 'unavailable':
+      return unavailableShape(failure.retryAfterSeconds)
+    case 'killed':
+      return unavailableShape(30)
+    case 'method_not_allowed':
+      return {
+        status: 405,
+        error: 'invalid_request',
+        description: `Use ${failure.allow.join(' or ')}.`,
+        headers: { allow: failure.allow.join(', ') },
+      }
+    case 'unsupported_media_type':
+      return { status: 400, error: 'invalid_request', description: `Send ${failure.expected}.` }
+    case 'payload_too_large':
+      return {
+        status: 413,
+        error: 'invalid_request',
+        description: `The request body exceeds ${failure.maxBytes} bytes.`,
+      }
+    case 'unauthenticated':
+    case 'forbidden':
+    case 'invalid_handle':
+      return {
+        status: 401,
+        error: 'invalid_token',
+        description: 'The access token is missing, invalid or expired.',
+        headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+      }
+    default:
+      return { status: 400, error: 'invalid_request', description: 'The request was refused.' }
+  }
+}
+
+function unavailableShape(retryAfterSeconds: number): OAuthShape {
+  return {
+    status: 503,
+    error: 'temporarily_unavailable',
+    description: 'Nothing was granted. Try again later.',
+    headers: { 'retry-after': String(retryAfterSeconds) },
+  }
+}
+
+function malformedText(failure: Extract<Failure, { kind: 'malformed_request' }>): string {
+  const what = failure.reason.replaceAll('_', ' ')
+  return failure.parameter === undefined
+    ? `Malformed request: ${what}.`
+    : `Malformed request: ${what} (${failure.parameter}).`
+}
+
+function approvalBody(approval: Approval): Record<string, unknown> {
+  return {
+    id: approval.id,
+    url: approval.url,
+    expires_at: new Date(approval.expiresAt * 1000).toISOString(),
+  }
+}
+
+type ProblemShape = {
+  status: number
+  code: string
+  title: string
+  extra?: Record<string, unknown>
+  headers?: Record<string, string>
+}
+
+/** Answer of every endpoint that is not OAuth: `application/problem+json` with a stable `code`. */
+export function problemAnswer(failure: Failure, decisionId: string): WireAnswer {
+  const shape = problemShape(failure)
+  return {
+    status: shape.status,
+    headers: { ...NO_STORE, 'content-type': 'application/problem+json', ...shape.headers },
+    body: {
+      type: 'about:blank',
+      status: shape.status,
+      title: shape.title,
+      code: shape.code,
+      decision_id: decisionId,
+      ...shape.extra,
+    },
+  }
+}
+
+function problemShape(failure: Failure): ProblemShape {
+  switch (failure.kind) {
+    case 'invalid_handle':
+      return {
+        status: 401,
+        code: 'invalid_token',
+        title: 'The handle is missing, invalid or expired',
+        headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+      }
+    case 'unauthenticated':
+      return {
+        status: 401,
+        code: 'unauthenticated',
+        title: 'Authentication is required',
+        headers: { 'www-authenticate': 'Bearer' },
+      }
+    case 'forbidden':
+      return { status: 403, code: 'forbidden', title: `This needs the role ${failure.needs}` }
+    case 'action_malformed':
+      return {
+        status: 400,
+        code: 'action_malformed',
+        title: 'The request cannot be agreed on',
+        extra: { detail: failure.reason },
+      }
+    case 'action_denied':
+      return {
+        status: 403,
+        code: failure.code,
+        title: 'The action was denied',
+        extra: {
+          ...(failure.hint === undefined ? {} : { hint: failure.hint }),
+          ...(failure.ruleId === undefined ? {} : { rule_id: failure.ruleId }),
+        },
+      }
+    case 'approval_required':
+      return {
+        status: 403,
+        code: 'approval_required',
+        title: 'A person has to approve this action',
+        extra: { approval: approvalBody(failure.approval) },
+      }
+    case 'budget_exhausted':
+      return {
+        status: 429,
+        code: 'budget_exhausted',
+        title: `The session's budget of ${failure.limit} is used up`,
+        extra: { limit: failure.limit },
+        ...(failure.retryAfterSeconds === undefined
+          ? {}
+          : { headers: { 'retry-after': String(failure.retryAfterSeconds) } }),
+      }
+    case 'payload_too_large':
+      return {
+        status: 413,
+        code: 'payload_too_large',
+        title: `The body exceeds ${failure.maxBytes} bytes`,
+      }
+    case 'upstream_failed':
+      return failure.timedOut
+        ? { status: 504, code: 'upstream_timeout', title: 'The target did not answer in time' }
+        : { status: 502, code: 'upstream_failed', title: 'The target could not be reached' }
+    case 'unavailable':
+      return {
+        status: 503,
+        code: 'temporarily_unavailable',
+        title: 'Nothing was done; try again later',
+        headers: { 'retry-after': String(failure.retryAfterSeconds) },
+      }
+    case 'killed':
+      return {
+        status: 503,
+        code: 'temporarily_unavailable',
+        title: 'Nothing was done; try again later',
+        headers: { 'retry-after': '30' },
+      }
+    case 'slow_down':
+      return {
+        status: 429,
+        code: 'slow_down',
+        title: 'Too many requests',
+        headers: { 'retry-after': String(failure.retryAfterSeconds) },
+      }
+    case 'not_found':
+      return { status: 404, code: 'not_found', title: 'There is no such thing here' }
+    case 'method_not_allowed':
+      return {
+        status: 405,
+        code: 'method_not_allowed',
+        title: `Use ${failure.allow.join(' or ')}`,
+        headers: { allow: failure.allow.join(', ') },
+      }
+    case 'unsupported_media_type':
+      return { status: 415, code: 'unsupported_media_type', title: `Send ${failure.expected}` }
+    case 'invalid_document':
+      return {
+        status: 422,
+        code: 'invalid_document',
+        title: `The document has ${failure.errors.length} mistake(s)`,
+        extra: { errors: failure.errors },
+      }
+    case 'precondition_failed':
+      return {
+        status: 412,
+        code: 'precondition_failed',
+        title: 'The object was changed meanwhile; read it again',
+      }
+    case 'conflict':
+      return {
+        status: 409,
+        code: 'conflict',
+        title: failure.reason.replaceAll('_', ' '),
+        extra: {
+          reason: failure.reason,
+          ...(failure.names === undefined ? {} : { names: failure.names }),
+        },
+      }
+    case 'malformed_request':
+      return { status: 400, code: 'invalid_request', title: malformedText(failure) }
+    default:
+      return { status: 400, code: 'invalid_request', title: 'The request was refused' }
+  }
+}
+
+export function toResponse(answer: WireAnswer): Response {
+  return new Response(JSON.stringify(answer.body), {
+    status: answer.status,
+    headers: answer.headers,
+  })
+}
