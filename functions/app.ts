@@ -1,0 +1,164 @@
+// The composition root: one app for Node, Workers and Lambda. Routes only; what they call decides.
+import { Hono, type Context } from 'hono'
+import type { Failure } from './core/failure.ts'
+import { StoreUnavailable } from './core/records.ts'
+import { fail, ok } from './core/result.ts'
+import type { Config } from './config.ts'
+import { adminRoutes } from './http/admin/index.ts'
+import { type AdminAuthDeps, authenticateAdmin } from './http/admin-auth.ts'
+import { rolePermits } from './http/admin/roles.ts'
+import { docsRoutes } from './http/docs.ts'
+import { NO_STORE, problemAnswer, toResponse } from './http/error.ts'
+import { evaluationRoutes } from './http/evaluation.ts'
+import { handleExchange } from './http/exchange.ts'
+import { handleAction, isGatewayTarget } from './http/gateway.ts'
+import { authorizationServerMetadata, protectedResourceMetadata } from './http/metadata.ts'
+import { handleIntrospect, handleRevoke } from './http/token-endpoints.ts'
+import type { Platform, RequestFacts } from './platform.ts'
+import { errorFacts } from './platforms/system.ts'
+import type { AdminRole } from './policy/admin-target.ts'
+import { sealSecret } from './secrets/index.ts'
+import { createServices, type Services } from './services.ts'
+
+export type App = {
+  fetch(request: Request, facts: RequestFacts): Promise<Response>
+  /** Resolves when store and keys are usable; throws StoreUnavailable. */
+  ready(): Promise<void>
+  migrate(): Promise<void>
+  close(): Promise<void>
+  readonly services: Services
+}
+
+type Env = { Bindings: { facts: RequestFacts } }
+
+export async function createApp(platform: Platform, config: Config): Promise<App> {
+  const services = createServices(platform, config)
+  const routes = createRoutes(platform, config, services)
+  const { stores, keys } = services
+  return {
+    services,
+    async fetch(request, facts) {
+      try {
+        // The gateway reads the target as it was sent, before any router parses it (G-5).
+        if (isGatewayTarget(facts.rawTarget))
+          return await handleAction(request, facts, services.paths)
+        return await routes.fetch(request, { facts })
+      } catch (error) {
+        return unexpected(error, platform)
+      }
+    },
+    async ready() {
+      await stores.records.readPolicyState()
+      await keys.jwks()
+    },
+    async migrate() {
+      await stores.migrate()
+      await keys.ensure()
+    },
+    close: () => platform.driver.close(),
+  }
+}
+
+function createRoutes(platform: Platform, config: Config, services: Services): Hono<Env> {
+  const { paths, stores, keys, types, sealer } = services
+  const { issuer } = config
+  const factsOf = new WeakMap<Request, RequestFacts>()
+  const adminAuth: AdminAuthDeps = { ...paths, adminToken: config.adminToken }
+  const authenticate = async (request: Request, role: AdminRole) => {
+    const facts = factsOf.get(request)
+    if (facts === undefined) return fail<Failure>({ kind: 'unauthenticated' })
+    const admin = await authenticateAdmin(facts, adminAuth)
+    if (!admin.ok) return admin
+    const held = admin.value.roles.filter((one) => rolePermits(one, role))
+    const best = held.includes('admin') ? 'admin' : held[0]
+    if (best === undefined) return fail<Failure>({ kind: 'forbidden', needs: role })
+    return ok({ name: admin.value.name, role: best, sessionId: admin.value.sessionId })
+  }
+  const tokenDeps = {
+    ...paths,
+    isViewer: async (request: Request) => (await authenticate(request, 'viewer')).ok,
+  }
+  const sendFailure = (_c: Context, failure: Failure, decisionId: string) =>
+    toResponse(problemAnswer(failure, decisionId))
+
+  const app = new Hono<Env>()
+  app.use(async (c, next) => {
+    factsOf.set(c.req.raw, c.env.facts)
+    await next()
+  })
+  app.all('/token-exchange', (c) => handleExchange(c.req.raw, c.env.facts, paths))
+  app.all('/introspect', (c) => handleIntrospect(c.req.raw, c.env.facts, tokenDeps))
+  app.all('/revoke', (c) => handleRevoke(c.req.raw, c.env.facts, tokenDeps))
+  app.get('/.well-known/oauth-authorization-server', (c) =>
+    c.json(authorizationServerMetadata(issuer)),
+  )
+  app.get('/.well-known/jwks.json', async (c) => {
+    c.header('cache-control', 'public, max-age=300')
+    return c.json(await keys.jwks())
+  })
+  app.get('/.well-known/oauth-protected-resource/*', async (c) => {
+    const path = c.req.path.slice('/.well-known/oauth-protected-resource'.length)
+    const metadata = await protectedResourceMetadata(path, issuer, paths.policy)
+    return metadata === null ? notFound(platform) : c.json(metadata)
+  })
+  app.get('/healthz', (c) => c.json({ status: 'ok' }))
+  app.get('/readyz', async (c) => c.json(await readiness(services)))
+  app.route(
+    '/admin/v1',
+    adminRoutes({
+      policies: stores.policy,
+      secrets: stores.secrets,
+      sessions: stores.sessions,
+      approvals: stores.approvals,
+      audit: stores.audit,
+      records: stores.records,
+      types,
+      authenticate,
+      sealSecret: (secret) => sealSecret(sealer, secret),
+      issuer,
+      allowInsecureLoopback: config.allowInsecureLoopback,
+      clock: paths.clock,
+      ids: paths.ids,
+      hashing: paths.hashing,
+      sendFailure,
+      onPolicyChanged: () => undefined,
+    }),
+  )
+  app.route('/', evaluationRoutes({ ...paths, authenticate, sendFailure, issuer }))
+  app.route('/', docsRoutes())
+  app.notFound(() => notFound(platform))
+  app.onError((error) => unexpected(error, platform))
+  return app
+}
+
+function notFound(platform: Platform): Response {
+  return toResponse(problemAnswer({ kind: 'not_found' }, platform.ids.fresh('dec')))
+}
+
+/** The last resort: a store that went away is a 503, anything else a bug and a 500 that says nothing. */
+function unexpected(error: unknown, platform: Platform): Response {
+  const decisionId = platform.ids.fresh('dec')
+  if (error instanceof StoreUnavailable) {
+    platform.log('warn', 'store unavailable', { decision_id: decisionId, ...errorFacts(error) })
+    const failure: Failure = { kind: 'unavailable', reason: 'store', retryAfterSeconds: 2 }
+    return toResponse(problemAnswer(failure, decisionId))
+  }
+  platform.log('error', 'unexpected error', { decision_id: decisionId, ...errorFacts(error) })
+  return new Response(
+    JSON.stringify({
+      type: 'about:blank',
+      status: 500,
+      title: 'Internal error',
+      code: 'internal_error',
+      decision_id: decisionId,
+    }),
+    { status: 500, headers: { ...NO_STORE, 'content-type': 'application/problem+json' } },
+  )
+}
+
+/** What /readyz says. Throws StoreUnavailable, which answers 503. */
+async function readiness({ stores, keys }: Services): Promise<Record<string, unknown>> {
+  const { revision } = await stores.records.readPolicyState()
+  const { keys: published } = await keys.jwks()
+  return { status: 'ready', policy_revision: revision, signing_keys: published.length }
+}

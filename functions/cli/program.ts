@@ -1,0 +1,194 @@
+// The commands of `sallyport` and how they end. `run` never exits the process: main.ts does.
+import { Command, CommanderError, Option } from 'commander'
+import { apply } from './apply.ts'
+import { auditList, auditTail } from './audit.ts'
+import { doctor } from './doctor.ts'
+import { exchange } from './exchange.ts'
+import { CliError, type CliIo, EXIT, type ExitCode } from './io.ts'
+import { deleteSecret, listSecrets, setSecret } from './secrets.ts'
+import { serve } from './serve.ts'
+import { listSessions, revoke } from './sessions.ts'
+
+const EXIT_CODES = `
+Exit codes:
+  0  done
+  1  refused by the broker, or a check failed
+  2  wrong usage: command line, file or environment
+  3  the broker cannot be reached or cannot answer now
+
+Environment:
+  SALLYPORT_URL          the broker (default http://127.0.0.1:8787)
+  SALLYPORT_ADMIN_TOKEN  the set-up token, or a handle with a role on sallyport-admin`
+
+export async function run(args: readonly string[], io: CliIo): Promise<ExitCode> {
+  const program = createProgram(io)
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return EXIT.ok
+  } catch (error) {
+    // Commander has printed its own message; help and version end with 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    if (!(error instanceof CliError)) throw error
+    if (!args.includes('--json')) io.err(error.message)
+    else if (error.body !== null) io.out(JSON.stringify(error.body))
+    return error.exitCode
+  }
+}
+
+function createProgram(io: CliIo): Command {
+  const program = new Command('sallyport')
+    .description('A serverless credential broker for AI agents')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.out(text.trimEnd()),
+      writeErr: (text) => io.err(text.trimEnd()),
+    })
+    .showHelpAfterError('(add --help for the options)')
+    .addHelpText('after', EXIT_CODES)
+  serveCommand(program, io)
+  applyCommand(program, io)
+  exchangeCommand(program, io)
+  auditCommands(program, io)
+  sessionCommands(program, io)
+  secretCommands(program, io)
+  doctorCommand(program, io)
+  return program
+}
+
+/** A command that talks to a broker. */
+function brokerCommand(parent: Command, nameAndArguments: string, summary: string): Command {
+  return parent
+    .command(nameAndArguments)
+    .description(summary)
+    .option('--server <origin>', 'the broker (SALLYPORT_URL)')
+    .option('--json', 'print JSON')
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
+}
+
+/** Collects an option that may be repeated. */
+function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value]
+}
+
+function serveCommand(program: Command, io: CliIo): void {
+  program
+    .command('serve')
+    .description('run the broker in this process')
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples('sallyport serve', 'PORT=9000 sallyport serve'))
+    .action((options) => serve(options, io))
+}
+
+function applyCommand(program: Command, io: CliIo): void {
+  brokerCommand(program, 'apply <file...>', 'make the policy what these files say')
+    .option('--dry-run', 'only show what would change')
+    .option('--no-prune', 'keep what the files do not name')
+    .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      examples(
+        'sallyport apply policy.yaml --dry-run',
+        'sallyport apply methods.yaml bindings.yaml --yes',
+      ),
+    )
+    .action((files, options) => apply(files, options, io))
+}
+
+function exchangeCommand(program: Command, io: CliIo): void {
+  brokerCommand(program, 'exchange', 'exchange a workload token for a session handle')
+    .requiredOption('--audience <target>', 'a target; may be repeated', repeated)
+    .requiredOption('--subject-token-file <file>', 'the attestation; - is standard input')
+    .option('--subject-token-type <type>', 'jwt, id_token, access_token or a URN', 'jwt')
+    .option('--actor-token-file <file>', "the agent's own attestation, for somebody else's subject")
+    .option('--actor-token-type <type>', 'as for the subject', 'jwt')
+    .option('--purpose <text>', 'the declared intent, as plain text')
+    .option('--intent <file>', 'the declared intent as an agent_intent, JSON or YAML')
+    .option('--scope <scope>', 'effect or effect:object; may be repeated', repeated)
+    .option('--auth-method <name>', 'use this Auth Method')
+    .addHelpText(
+      'after',
+      examples(
+        "HANDLE=$(sallyport exchange --audience crm --subject-token-file token.jwt --purpose 'weekly report')",
+        'sallyport exchange --audience crm --subject-token-file - --intent intent.yaml --json < token.jwt',
+      ),
+    )
+    .action((options) => exchange(options, io))
+}
+
+function auditCommands(program: Command, io: CliIo): void {
+  const audit = program.command('audit').description('read the audit trail')
+  const filtered = (name: string, summary: string) =>
+    brokerCommand(audit, name, summary)
+      .option('--session <id>', 'only this session')
+      .option('--decision <id>', 'only this decision')
+      .addOption(
+        new Option('--type <type>', 'only this type of event').choices([
+          'decision',
+          'grant',
+          'action',
+          'outcome',
+          'refusal',
+          'revocation',
+          'admin',
+        ]),
+      )
+  filtered('list', 'print events, oldest first')
+    .option('--limit <n>', 'at most this many', '200')
+    .addHelpText('after', examples('sallyport audit list --session ses_…'))
+    .action((options) => auditList(options, io))
+  filtered('tail', 'print events as they come')
+    .addHelpText('after', examples('sallyport audit tail --type refusal --json'))
+    .action((options) => auditTail({ ...options, limit: '1' }, io))
+}
+
+function selecting(command: Command): Command {
+  return command
+    .option('--method <name>', 'opened through this Auth Method')
+    .option('--identity <identity>', 'of this identity')
+    .option('--target <name>', 'with a grant at this target')
+    .option('--binding <name>', 'granted by this binding')
+    .option('--agent <name>', 'of this agent')
+}
+
+function sessionCommands(program: Command, io: CliIo): void {
+  selecting(brokerCommand(program, 'sessions', 'list sessions'))
+    .option('--state <state>', 'active, narrowed, suspended or ended')
+    .addHelpText('after', examples('sallyport sessions --state active --target crm'))
+    .action((options) => listSessions(options, io))
+  selecting(brokerCommand(program, 'revoke [session]', 'end sessions'))
+    .option('--issuer <issuer>', 'of this issuer')
+    .option('--reason <text>', 'kept in the audit trail')
+    .addHelpText(
+      'after',
+      examples('sallyport revoke ses_…', "sallyport revoke --agent bot --reason 'incident 7'"),
+    )
+    .action((session, options) => revoke(session, options, io))
+}
+
+function secretCommands(program: Command, io: CliIo): void {
+  const secrets = program.command('secrets').description('sealed secrets of targets')
+  brokerCommand(secrets, 'set <name>', 'write a secret; its value comes from standard input')
+    .requiredOption('--allowed-origin <origin>', 'where it may be sent; may be repeated', repeated)
+    .option('--file <file>', 'read the value from a file', '-')
+    .addHelpText(
+      'after',
+      examples('sallyport secrets set crm-token --allowed-origin https://crm.example < token.txt'),
+    )
+    .action((name, options) => setSecret(name, options, io))
+  brokerCommand(secrets, 'list', 'names and origins; never values').action((options) =>
+    listSecrets(options, io),
+  )
+  brokerCommand(secrets, 'delete <name>', 'remove a secret that nothing uses').action(
+    (name, options) => deleteSecret(name, options, io),
+  )
+}
+
+function doctorCommand(program: Command, io: CliIo): void {
+  brokerCommand(program, 'doctor', 'look for what is wrong, and say how to mend it')
+    .option('--store', 'also the settings and the store of this environment')
+    .addHelpText('after', examples('sallyport doctor', 'sallyport doctor --store --json'))
+    .action((options) => doctor(options, io))
+}

@@ -1,0 +1,106 @@
+// The Node process: environment to config, config to platform, platform to app, app to a socket, and an
+// orderly end. What Node has and no other runtime has stays in this folder.
+import { createNodeOutbound } from '../net/node-outbound.ts'
+import { databaseFilePath, isLoopbackHost, readConfig } from '../config.ts'
+import type { Config, SettingError } from '../config.ts'
+import { ok } from '../core/result.ts'
+import type { Result } from '../core/result.ts'
+import type { Platform } from '../platform.ts'
+import { createFileDriver } from '../store/file-driver.ts'
+import { createHttpDriver } from '../store/http-driver.ts'
+import { loadOrCreateKek } from './node-kek.ts'
+import { createNodeServer } from './node-server.ts'
+import { migratesOnce } from './served-app.ts'
+import type { CreateApp } from './served-app.ts'
+import { jsonLog, randomIds, sha256Hashing, systemClock } from './system.ts'
+
+type Env = (name: string) => string | undefined
+
+/** What load balancers and orchestrators wait for after SIGTERM is 30 s; the rest is for the store. */
+const SHUTDOWN_GRACE_MS = 20_000
+
+export type RunningNode = { readonly url: string; stop(): Promise<void> }
+
+/** Serves until a signal ends the process; refuses to start with every bad setting named. */
+export async function runNode(createApp: CreateApp): Promise<void> {
+  const started = await startNode(createApp, (name) => process.env[name])
+  if (!started.ok) {
+    for (const { setting, message } of started.failure) console.error(`${setting} ${message}`)
+    process.exitCode = 1
+    return
+  }
+  stopOnSignals(started.value)
+}
+
+/** Listens once the app is there; also what the CLI and the quickstart start. */
+export async function startNode(
+  createApp: CreateApp,
+  env: Env,
+): Promise<Result<RunningNode, readonly SettingError[]>> {
+  const read = readConfig(env, { runtime: 'node', generateKek: loadOrCreateKek })
+  if (!read.ok) return read
+  const config = read.value
+  const platform = nodePlatform(config, env)
+  const app = await createApp(platform, config)
+  const migrate = migratesOnce(app, platform)
+  await migrate()
+  const { server, drain } = createNodeServer(async (request, facts) => {
+    await migrate()
+    return app.fetch(request, facts)
+  }, platform.log)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port: config.port, host: listenHost(config.issuer) }, () => resolve())
+  })
+  platform.log('info', 'listening', { issuer: config.issuer, port: config.port })
+  return ok({
+    url: config.issuer,
+    stop: async () => {
+      await drain(SHUTDOWN_GRACE_MS)
+      await app.close()
+    },
+  })
+}
+
+export function nodePlatform(config: Config, env: Env): Platform {
+  return {
+    runtime: 'node',
+    clock: systemClock,
+    ids: randomIds,
+    hashing: sha256Hashing,
+    outbound: createNodeOutbound(),
+    driver: nodeDriver(config),
+    env,
+    log: jsonLog(config.logLevel, (line) => process.stderr.write(`${line}\n`)),
+  }
+}
+
+/** An embedded file or libSQL over HTTP, by the scheme of DATABASE_URL alone. */
+function nodeDriver(config: Config): Platform['driver'] {
+  const path = databaseFilePath(config.databaseUrl)
+  if (path !== null) return createFileDriver({ path })
+  const { databaseUrl: url, databaseAuthToken: authToken } = config
+  return createHttpDriver({ url, ...(authToken === undefined ? {} : { authToken }) })
+}
+
+/** Without TLS in front (a loopback issuer) nobody else on the network is to reach the socket. */
+function listenHost(issuer: string): string | undefined {
+  const { hostname } = new URL(issuer)
+  if (!isLoopbackHost(hostname)) return undefined
+  return hostname === '[::1]' ? '::1' : hostname
+}
+
+function stopOnSignals(running: RunningNode): void {
+  let isStopping = false
+  const stop = () => {
+    // A second signal is an order, not a request.
+    if (isStopping) process.exit(1)
+    isStopping = true
+    void running.stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+}

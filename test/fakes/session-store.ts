@@ -1,0 +1,56 @@
+// SessionStore in memory.
+import type { EventDraft } from '../../functions/core/audit.ts'
+import type { Session } from '../../functions/core/session.ts'
+import type { SessionFilter, SessionStore } from '../../functions/store/contract.ts'
+
+export type FakeSessionStore = SessionStore & {
+  readonly sessions: Map<string, Session>
+  readonly events: EventDraft[]
+  readonly filters: SessionFilter[]
+}
+
+export function fakeSessionStore(sessions: readonly Session[] = []): FakeSessionStore {
+  const store: FakeSessionStore = {
+    sessions: new Map(sessions.map((session) => [session.id, session])),
+    events: [],
+    filters: [],
+    get: async (id) => store.sessions.get(id) ?? null,
+    async list(filter, { cursor, limit }) {
+      store.filters.push(filter)
+      const found = [...store.sessions.values()].filter((session) => matches(session, filter))
+      const start = cursor === null ? 0 : found.findIndex(({ id }) => id === cursor) + 1
+      const items = found.slice(start, start + limit)
+      const more = found.length > start + limit
+      return { items, nextCursor: more ? (items.at(-1)?.id ?? null) : null }
+    },
+    async end(id, event) {
+      const session = store.sessions.get(id)
+      if (session === undefined || session.state === 'ended') return false
+      store.sessions.set(id, { ...session, state: 'ended' })
+      store.events.push(event)
+      return true
+    },
+    async endWhere(filter, event) {
+      store.filters.push(filter)
+      store.events.push(event)
+      const found = [...store.sessions.values()].filter(
+        (session) => session.state !== 'ended' && matches(session, filter),
+      )
+      for (const session of found) store.sessions.set(session.id, { ...session, state: 'ended' })
+      return found.length
+    },
+  }
+  return store
+}
+
+function matches(session: Session, filter: SessionFilter): boolean {
+  const { authMethod, identity, target, binding, agent, state } = filter
+  return (
+    (authMethod === undefined || session.authMethod === authMethod) &&
+    (identity === undefined || session.identity === identity) &&
+    (target === undefined || session.grants.some((grant) => grant.target === target)) &&
+    (binding === undefined || session.grants.some((grant) => grant.bindings.includes(binding))) &&
+    (agent === undefined || session.intent?.agent?.name === agent) &&
+    (state === undefined || session.state === state)
+  )
+}
