@@ -1,8 +1,10 @@
 // The composition root: one app for Node, Workers and Lambda. Routes only; what they call decides.
 import { Hono, type Context } from 'hono'
 import type { Failure } from './core/failure.ts'
+import type { JsonValue } from './core/identity.ts'
 import { StoreUnavailable } from './core/records.ts'
-import { fail, ok } from './core/result.ts'
+import type { DocumentError } from './core/policy.ts'
+import { fail, ok, type Result } from './core/result.ts'
 import type { Config } from './config.ts'
 import { adminRoutes } from './http/admin/index.ts'
 import { type AdminAuthDeps, authenticateAdmin } from './http/admin-auth.ts'
@@ -18,6 +20,7 @@ import type { Platform, RequestFacts } from './platform.ts'
 import { errorFacts } from './platforms/system.ts'
 import type { AdminRole } from './policy/admin-target.ts'
 import { sealSecret } from './secrets/index.ts'
+import { applyPolicyDocument } from './policy/startup.ts'
 import { createServices, type Services } from './services.ts'
 
 export type App = {
@@ -25,8 +28,9 @@ export type App = {
   /** Resolves when store and keys are usable; throws StoreUnavailable. */
   ready(): Promise<void>
   migrate(): Promise<void>
+  /** Applies a whole policy document with the checks of the API. */
+  applyPolicy(document: JsonValue): Promise<Result<number, readonly DocumentError[]>>
   close(): Promise<void>
-  readonly services: Services
 }
 
 type Env = { Bindings: { facts: RequestFacts } }
@@ -34,9 +38,8 @@ type Env = { Bindings: { facts: RequestFacts } }
 export async function createApp(platform: Platform, config: Config): Promise<App> {
   const services = createServices(platform, config)
   const routes = createRoutes(platform, config, services)
-  const { stores, keys } = services
+  const { stores, keys, types, paths } = services
   return {
-    services,
     async fetch(request, facts) {
       try {
         // The gateway reads the target as it was sent, before any router parses it (G-5).
@@ -55,6 +58,8 @@ export async function createApp(platform: Platform, config: Config): Promise<App
       await stores.migrate()
       await keys.ensure()
     },
+    applyPolicy: (document) =>
+      applyPolicyDocument(document, { ...paths, policies: stores.policy, types }),
     close: () => platform.driver.close(),
   }
 }

@@ -37,8 +37,6 @@ const DEFAULT_PORT = 8787
 const DEFAULT_DATABASE_URL = 'file:.sallyport/sallyport.db'
 /** Stands where a refused setting leaves no key; a Config with it is never handed out. */
 const NO_KEY = new Uint8Array(0)
-/** Short enough to type, long enough that guessing over the network is hopeless. */
-const MIN_ADMIN_TOKEN_CHARS = 32
 const KEK_HINT =
   'set it to 32 random bytes in base64url, e.g. from: node -p "crypto.randomBytes(32).toString(\'base64url\')"'
 
@@ -217,12 +215,10 @@ export function parseKekText(text: string): Uint8Array | null {
 function readAdminToken(settings: Settings): string | null {
   const text = settings.text('SALLYPORT_ADMIN_TOKEN')
   if (text === null) return null
-  // token68 (RFC 9110 §11.2): anything else could not be sent in `Authorization: Bearer`.
-  if (text.length < MIN_ADMIN_TOKEN_CHARS || !/^[A-Za-z0-9._~+/-]+=*$/.test(text)) {
-    settings.refuse(
-      'SALLYPORT_ADMIN_TOKEN',
-      `must be at least ${MIN_ADMIN_TOKEN_CHARS} characters out of A-Z a-z 0-9 . _ ~ + / -`,
-    )
+  // token68 (RFC 9110 §11.2): anything else could not be sent in `Authorization: Bearer`. A short one
+  // works and is warned of (`sallyport doctor`): it is for the first set-up only.
+  if (!/^[A-Za-z0-9._~+/-]+=*$/.test(text)) {
+    settings.refuse('SALLYPORT_ADMIN_TOKEN', 'may only have the characters A-Z a-z 0-9 . _ ~ + / -')
   }
   return text
 }
@@ -239,8 +235,11 @@ function readEnvSecrets(settings: Settings): readonly EnvSecret[] {
 
 function readPolicyFile(settings: Settings, runtime: RuntimeName): string | null {
   const text = settings.text('SALLYPORT_POLICY')
-  if (text !== null && runtime === 'workerd') {
-    settings.refuse('SALLYPORT_POLICY', 'Workers have no files: apply the policy over the API')
+  if (text !== null && runtime !== 'node') {
+    settings.refuse(
+      'SALLYPORT_POLICY',
+      'is for the Node server: apply the policy over the API here',
+    )
   }
   return text
 }

@@ -16,6 +16,8 @@ const processBundle = {
   target: 'node20',
   // Native code stays a package; it is loaded only where an embedded file is used.
   external: ['libsql'],
+  // @bufbuild/cel brings a cut-down copy of the RE2 engine that is in the bundle anyway.
+  alias: { '@bufbuild/re2': 're2js' },
   legalComments: 'none',
   logLevel: 'warning',
 } as const satisfies BuildOptions
@@ -26,8 +28,9 @@ export async function bundleNode(entry: string, outfile: string): Promise<void> 
     entryPoints: [entry],
     outfile,
     banner: { js: REQUIRE_BANNER },
-    // Names and lines stay readable in stack traces; only the size of functions is not an issue here.
+    // Half the text compiles in half the time; names stay readable in stack traces.
     minifySyntax: true,
+    minifyWhitespace: true,
   })
 }
 

@@ -55,7 +55,7 @@ test('every bad setting is reported at once', () => {
     DATABASE_URL: 'mysql://db',
     SALLYPORT_KEK: 'short',
     SALLYPORT_KEK_PREVIOUS: 'short',
-    SALLYPORT_ADMIN_TOKEN: 'admin',
+    SALLYPORT_ADMIN_TOKEN: 'with a space',
     SALLYPORT_ENV_SECRETS: 'A B',
     SALLYPORT_ALLOW_INSECURE_LOOPBACK: 'yes',
     LOG_LEVEL: 'loud',
@@ -184,7 +184,9 @@ test('a secret of the environment says where it may be sent', () => {
     { name: 'CRM_TOKEN', allowedOrigins: ['https://crm.example'] },
     { name: 'OTHER', allowedOrigins: ['https://a.example', 'https://b.example'] },
   ])
-  expect(refusedSettings({ SALLYPORT_ENV_SECRETS: 'CRM_TOKEN' })).toEqual(['SALLYPORT_ENV_SECRETS'])
+  expect(configOf({ SALLYPORT_ENV_SECRETS: 'CRM_TOKEN' }).envSecrets).toEqual([
+    { name: 'CRM_TOKEN', allowedOrigins: null },
+  ])
 })
 
 test('a mistake while the key is made is reported as a setting', () => {

@@ -1,5 +1,6 @@
-// Form bodies, in which some frameworks look for the method (`_method`, reliability.md G-6). A short
-// form is read before it is judged; a multipart body, which may be an upload, is watched as it passes.
+// Form bodies, in which some frameworks look for the method (`_method`, reliability.md G-6). A
+// short form is read before it is judged; a multipart body, which may be an upload, is watched as
+// it passes.
 import { formNames, overridesMethod } from './http-query.ts'
 import { readCapped } from '../net/read-body.ts'
 
@@ -24,14 +25,16 @@ export async function readForm(body: ReadableStream<Uint8Array>): Promise<FormBo
   return overridesMethod(names) ? { kind: 'method_override' } : { kind: 'read', bytes }
 }
 
-/** Thrown into the body when a multipart form turns out to override the method: the call is aborted. */
+/**
+ * Thrown into the body when a multipart form turns out to override the method: the call is aborted.
+ */
 export class MethodOverride extends Error {
   override readonly name = 'MethodOverride'
 }
 
 /**
- * Passes a multipart body on and breaks it off where a part names the method. The server has not seen
- * the end of the request then, and so performs nothing.
+ * Passes a multipart body on and breaks it off where a part names the method. The server has not
+ * seen the end of the request then, and so performs nothing.
  */
 export function watchMultipart(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
   // One byte a character: a match cannot hide between two decodings.

@@ -1,5 +1,5 @@
-// What a GraphQL request does, read from its document: the HTTP method says nothing of it. A request
-// whose document is not in it, or that a server might read in two ways, is refused.
+// What a GraphQL request does, read from its document: the HTTP method says nothing of it. A
+// request whose document is not in it, or that a server might read in two ways, is refused.
 import { Kind, OperationTypeNode, parse } from 'graphql/language'
 import type { DocumentNode, OperationDefinitionNode } from 'graphql/language'
 import { isJsonObject, parseStrictJson } from '../core/json.ts'
@@ -29,7 +29,9 @@ const EFFECTS: { readonly [type in OperationTypeNode]: Effect } = {
   [OperationTypeNode.SUBSCRIPTION]: 'admin',
 }
 
-/** Members of a request (GraphQL over HTTP); any other may name a stored document (`id`, `hash`). */
+/**
+ * Members of a request (GraphQL over HTTP); any other may name a stored document (`id`, `hash`).
+ */
 const MEMBERS: ReadonlySet<string> = new Set(['query', 'operationName', 'variables', 'extensions'])
 
 /** Reads the body of a POST. `contentType` without parameters, lower-case. */
@@ -57,7 +59,9 @@ export function readGraphqlQuery(query: string): GraphqlReading {
   return readRequests([request])
 }
 
-/** Parameters of the URL that servers let override the body of a POST, or take a stored document by. */
+/**
+ * Parameters of the URL that servers let override the body of a POST, or take a stored document by.
+ */
 const URL_PARAMETERS: ReadonlySet<string> = new Set([
   'query',
   'operationname',
@@ -104,8 +108,8 @@ function readRequests(requests: readonly JsonValue[]): GraphqlReading {
 }
 
 /**
- * Every operation of the document, not only the named one: what a server runs then never exceeds what
- * was judged. A string is the reason of a refusal.
+ * Every operation of the document, not only the named one: what a server runs then never exceeds
+ * what was judged. A string is the reason of a refusal.
  */
 function operationsOf(request: JsonObject): readonly OperationDefinitionNode[] | string {
   if (Object.keys(request).some((name) => !MEMBERS.has(name))) return 'graphql_unknown_member'

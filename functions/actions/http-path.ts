@@ -1,5 +1,5 @@
-// The one canonical form of a path: what is checked is what is sent. Whatever two parsers could read
-// differently is refused, never repaired (reliability.md G-5).
+// The one canonical form of a path: what is checked is what is sent. Whatever two parsers could
+// read differently is refused, never repaired (reliability.md G-5).
 
 export type PathOptions = {
   /** `%2F` inside a segment, as in GitLab's project ids. Dot segments stay refused around it. */
@@ -22,7 +22,9 @@ export type Canonical =
 
 const MAX_PATH_CHARACTERS = 4_096
 
-/** Unreserved characters (RFC 3986 §2.3), which may be written either way: they lose their encoding. */
+/**
+ * Unreserved characters (RFC 3986 §2.3), which may be written either way: they lose their encoding.
+ */
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/
 /** May be written raw but is no `pchar`; gets the encoding that every URL parser can agree on. */
 const ENCODED_WHEN_RAW = /["<>[\]^`{|}*]/g
@@ -44,7 +46,7 @@ function refuse(reason: string): Canonical {
 }
 
 function rawMistake(path: string): string | null {
-  if (/[\0-\x1F\x7F]/.test(path)) return 'path_control_character'
+  if (/\p{Cc}/u.test(path)) return 'path_control_character'
   if (/[^\x21-\x7E]/.test(path)) return 'path_not_ascii'
   if (path.includes('\\')) return 'path_backslash'
   if (/[?#]/.test(path)) return 'path_delimiter'
@@ -75,7 +77,10 @@ function canonicalMistake(path: string, options: PathOptions): string | null {
   return segmentMistake(path)
 }
 
-/** Looks at the segments as the most eager server would: decoded, compatibility forms folded, `;` cut. */
+/**
+ * Looks at the segments as the most eager server would: decoded, compatibility forms folded, `;`
+ * cut.
+ */
 function segmentMistake(path: string): string | null {
   let decoded: string
   try {

@@ -1,11 +1,13 @@
-// The query of an HTTP request: sent exactly as it was judged, with every name seen under each reading
-// that a server may have of it (reliability.md G-7).
+// The query of an HTTP request: sent exactly as it was judged, with every name seen under each
+// reading that a server may have of it (reliability.md G-7).
 import { escapeCharacter } from './http-path.ts'
 import type { Canonical } from './http-path.ts'
 
 const MAX_QUERY_CHARACTERS = 16_384
 
-/** What the URL parser encodes in a query by itself (WHATWG URL, special-query percent-encode set). */
+/**
+ * What the URL parser encodes in a query by itself (WHATWG URL, special-query percent-encode set).
+ */
 const ENCODED_WHEN_RAW = /["<>']/g
 
 /** Canonical form of a raw query without its `?`. */
@@ -17,7 +19,7 @@ export function canonicalQuery(rawQuery: string): Canonical {
 
 function queryMistake(query: string): string | null {
   if (query.length > MAX_QUERY_CHARACTERS) return 'query_too_long'
-  if (/[\0-\x1F\x7F]/.test(query)) return 'query_control_character'
+  if (/\p{Cc}/u.test(query)) return 'query_control_character'
   if (/[^\x21-\x7E]/.test(query)) return 'query_not_ascii'
   if (query.includes('#')) return 'query_fragment'
   if (/%(?![0-9A-Fa-f]{2})/.test(query)) return 'query_invalid_escape'
@@ -25,7 +27,10 @@ function queryMistake(query: string): string | null {
   return null
 }
 
-/** Decoded names, sorted, each once; `;` counts as a separator too, for the servers that take it as one. */
+/**
+ * Decoded names, sorted, each once; `;` counts as a separator too, for the servers that take it as
+ * one.
+ */
 export function formNames(query: string): readonly string[] {
   const names = new Set<string>()
   for (const separator of ['&', /[&;]/]) {

@@ -1,5 +1,5 @@
-// `http.request` as another gateway states it: `{ method, url, headers?, body? }`, read by the rules of
-// the target where it is configured, and by the strict ones where it is not.
+// `http.request` as another gateway states it: `{ method, url, headers?, body? }`, read by the
+// rules of the target where it is configured, and by the strict ones where it is not.
 import type { ActionType, StatedAction } from '../core/action-type.ts'
 import { isJsonObject } from '../core/json.ts'
 import type { JsonObject, JsonValue } from '../core/identity.ts'

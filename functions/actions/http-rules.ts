@@ -44,9 +44,10 @@ const MAX_GRAPHQL_PATHS = 20
 type Report = (path: string, code: string, message: string) => void
 
 /**
- * Reads `base_url`, `effects: [{ match, effect }]`, `graphql_paths: ["/graphql"]`, `allow_encoded_slash`,
- * `allow_semicolon` and `allow_empty_segments` of a target's `config`. Every mistake at once; paths are
- * relative to `config`. Other members of `config` are the target's to read or to refuse.
+ * Reads `base_url`, `effects: [{ match, effect }]`, `graphql_paths: ["/graphql"]`,
+ * `allow_encoded_slash`, `allow_semicolon` and `allow_empty_segments` of a target's `config`. Every
+ * mistake at once; paths are relative to `config`. Other members of `config` are the target's to
+ * read or to refuse.
  */
 export function parseHttpRules(config: JsonObject): ParsedHttpRules {
   const errors: DocumentError[] = []
@@ -59,11 +60,6 @@ export function parseHttpRules(config: JsonObject): ParsedHttpRules {
   const graphqlPaths = parseGraphqlPaths(config['graphql_paths'], path, report)
   if (baseUrl === null || errors.length > 0) return { rules: null, errors }
   return { rules: { baseUrl, effects, path, graphqlPaths }, errors }
-}
-
-/** The mistakes of HTTP_RULE_MEMBERS alone, for a target that checks its `base_url` by itself. */
-export function httpRulesMistakes(config: JsonObject): readonly DocumentError[] {
-  return parseHttpRules(config).errors.filter(({ path }) => path !== '/base_url')
 }
 
 function refuseUnknown(

@@ -19,12 +19,7 @@ import { canonicalPath } from './http-path.ts'
 import { canonicalQuery, formNames, overridesMethod } from './http-query.ts'
 import type { EffectRule, HttpTargetRules } from './http-rules.ts'
 
-export {
-  HTTP_RULE_MEMBERS,
-  httpRulesMistakes,
-  parseHttpRules,
-  type HttpTargetRules,
-} from './http-rules.ts'
+export { HTTP_RULE_MEMBERS, parseHttpRules, type HttpTargetRules } from './http-rules.ts'
 
 type Body = ReadableStream<Uint8Array> | Uint8Array | null
 
@@ -45,7 +40,10 @@ export type NormalisedHttp = {
   readonly path: string
   /** Canonical query without `?`; '' for none. */
   readonly query: string
-  /** What to send the request to: base URL, path and query joined. Nothing else agrees with the action. */
+  /**
+   * What to send the request to: base URL, path and query joined. Nothing else agrees with the
+   * action.
+   */
   readonly url: URL
   readonly body: Body
 }
@@ -186,7 +184,9 @@ async function inspectGraphql(
   return ok({ body: bytes, graphql: readGraphqlBody(contentType, bytes) })
 }
 
-/** Servers route `/GraphQL/` to the same endpoint, so the comparison is loose; objects stay exact. */
+/**
+ * Servers route `/GraphQL/` to the same endpoint, so the comparison is loose; objects stay exact.
+ */
 function isGraphqlPath(path: string, { graphqlPaths }: HttpTargetRules): boolean {
   return graphqlPaths.some((candidate) => loose(candidate) === loose(path))
 }
@@ -234,9 +234,9 @@ function actionOf(parts: Parts, graphql: GraphqlReading | null, rules: HttpTarge
 }
 
 /**
- * The effect of the first rule that matches, else of the method. Servers take `/Admin/` and `/admin`,
- * `a:b` and `a%3Ab` for one: a rule that another spelling falls under adds its effect, so that no
- * spelling gets below it. `read` is not added; it would raise nothing.
+ * The effect of the first rule that matches, else of the method. Servers take `/Admin/` and
+ * `/admin`, `a:b` and `a%3Ab` for one: a rule that another spelling falls under adds its effect, so
+ * that no spelling gets below it. `read` is not added; it would raise nothing.
  */
 function effectsOf(method: string, path: string, rules: readonly EffectRule[]): readonly Effect[] {
   const object = `${method} ${path}`

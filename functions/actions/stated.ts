@@ -1,5 +1,6 @@
-// Actions of which only the form is read here: a tool's call, SQL, an AWS operation. What they do stays
-// undetermined, so that no deterministic tier allows them; a judge may, where one is configured.
+// Actions of which only the form is read here: a tool's call, SQL, an AWS operation. What they do
+// stays undetermined, so that no deterministic tier allows them; a judge may, where one is
+// configured.
 import type { ActionType, StatedAction } from '../core/action-type.ts'
 import type { Undetermined } from '../core/envelope.ts'
 import { isJsonObject } from '../core/json.ts'

@@ -3,11 +3,8 @@
 import type { AttestationFault } from '../core/auth-method.ts'
 import { isPlainText } from '../core/claim-match.ts'
 import type { JsonObject } from '../core/identity.ts'
-import type { Seconds } from '../core/ports.ts'
+import { CLOCK_SKEW_SECONDS, type Seconds } from '../core/ports.ts'
 import { TOKEN_TYPES } from '../core/token.ts'
-
-/** How far the clocks of an issuer and of the broker may be apart: applied once, on one clock (RB-07). */
-export const CLOCK_SKEW_SECONDS = 60
 
 const MAX_SUBJECT_LENGTH = 2048
 

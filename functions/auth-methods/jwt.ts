@@ -1,29 +1,24 @@
 // What the JWT family shares: from a compact JWS to an identity. A member adds where its keys are, which
 // header members it takes and what its claims must say. Only the bytes that were signed are read
-// (RB-13), the signature is checked before any claim is judged, and every refusal is a value.
+// (RB-13), nothing is accepted before the signature is, and every refusal is a value.
 import type {
   AttestationFault,
   CompiledAuthMethod,
   UntrustedAttestation,
 } from '../core/auth-method.ts'
+import { actorChain } from '../core/actor-chain.ts'
 import type { UntrustedSelector } from '../core/attestation.ts'
 import { claimMatches } from '../core/claim-match.ts'
 import type { Identity, JsonObject } from '../core/identity.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
-import type { Clock, Hashing } from '../core/ports.ts'
+import { CLOCK_SKEW_SECONDS, type Clock, type Hashing } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import { claimsToBeSpiffeId, parseSpiffeId } from '../core/spiffe-id.ts'
 import { TOKEN_TYPES } from '../core/token.ts'
 import { parseCompactJws, type UntrustedJws } from '../crypto/jws.ts'
 import type { KeySets, KeySource } from '../net/key-sets.ts'
 import type { Reach } from '../net/outbound.ts'
-import {
-  audienceFault,
-  CLOCK_SKEW_SECONDS,
-  kindFault,
-  subjectFault,
-  timeFault,
-} from './jwt-claims.ts'
+import { audienceFault, kindFault, subjectFault, timeFault } from './jwt-claims.ts'
 import type { JwtConfig } from './jwt-config.ts'
 import { headerFault, type HeaderRules } from './jwt-header.ts'
 import { signatureProver, type ProveSignature } from './jwt-signature.ts'
@@ -121,19 +116,23 @@ async function verify(
   if (!JWT_TOKEN_TYPES.includes(tokenType)) return fail({ reason: 'unsupported_type' })
   const jws = parsed(attestation)
   if (!jws.ok) return jws
-  const claims = jws.value.payload
+  const chain = actorChain(jws.value.payload)
+  if (!chain.ok) return fail({ reason: 'malformed', claim: 'act' })
+  const { claims, act } = chain.value
 
-  const unusable = headerFault(jws.value.header, member.header) ?? issuerFault(claims, member, deps)
-  if (unusable !== null) return fail(unusable)
-  const proof = await deps.prove(jws.value, member)
-  if (!proof.ok) return proof
-  const refused =
+  // What is refused on its form costs no key and no I/O; nothing is accepted before the signature is.
+  const unusable =
+    headerFault(jws.value.header, member.header) ??
+    issuerFault(claims, member, deps) ??
     kindFault(claims, tokenType) ??
     timeFault(claims, {
       now: deps.clock.nowSeconds(),
       maxLifetimeSeconds: member.config.maxLifetimeSeconds,
-    }) ??
-    ruleFault(claims, member, deps)
+    })
+  if (unusable !== null) return fail(unusable)
+  const proof = await deps.prove(jws.value, member)
+  if (!proof.ok) return proof
+  const refused = ruleFault(claims, member, deps)
   if (refused !== null) return fail(refused)
   const singleUse = singleUseOf(claims, member, deps.hashing)
   if (!singleUse.ok) return singleUse
@@ -144,6 +143,7 @@ async function verify(
     // subjectFault() and timeFault() have seen a text and a finite number.
     subject: claims['sub'] as string,
     claims,
+    act,
     expiresAt: Math.floor(claims['exp'] as number),
     attestationHash: deps.hashing.sha256Hex(token),
     ...(singleUse.value === null ? {} : { singleUse: singleUse.value }),

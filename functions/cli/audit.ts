@@ -1,7 +1,7 @@
 // `sallyport audit list` and `tail`: the trail, as a table or one event a line.
 import { createBrokerClient, membersOf } from './broker-client.ts'
 import { type CliIo, usage } from './io.ts'
-import { table } from './table.ts'
+import { cell, table } from './table.ts'
 
 export type AuditOptions = {
   readonly server?: string
@@ -81,14 +81,14 @@ function print(events: readonly Event[], options: AuditOptions, io: CliIo): void
 
 function eventRow(event: Event): string[] {
   return [
-    String(event['seq']),
-    String(event['time']),
-    String(event['type']),
-    String(event['identity'] ?? '-'),
+    cell(event['seq']),
+    cell(event['time']),
+    cell(event['type']),
+    cell(event['identity'], '-'),
     actionText(event['action']),
     outcomeText(event['outcome']),
-    String(event['reason'] ?? ''),
-    String(event['decision_id']),
+    cell(event['reason']),
+    cell(event['decision_id']),
   ]
 }
 
@@ -98,9 +98,8 @@ export function actionText(action: unknown): string {
   // A method and a path say it all; other actions have objects instead.
   const rest = members['path'] === undefined ? ['objects', 'targets'] : ['method', 'path']
   const words = ['name', 'operation', 'target', ...rest]
-    .map((name) => members[name])
-    .filter((value) => value !== undefined && value !== null)
-    .map((value) => (typeof value === 'string' ? value : JSON.stringify(value)))
+    .map((name) => cell(members[name]))
+    .filter((word) => word !== '')
   return words.length === 0 ? '-' : words.join(' ')
 }
 

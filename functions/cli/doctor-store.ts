@@ -1,4 +1,5 @@
 // The settings and the store that this environment names: to be run where the broker runs.
+import { existsSync } from 'node:fs'
 import { readConfig } from '../config.ts'
 import { createSealer } from '../crypto/seal.ts'
 import { openSigningKey } from '../crypto/signing-key.ts'
@@ -16,7 +17,7 @@ const FAULTS = {
 } as const
 
 export async function storeChecks(io: CliIo): Promise<Check[]> {
-  const config = readConfig(io.env, { runtime: 'node', generateKek: loadOrCreateKek })
+  const config = readConfig(io.env, { runtime: 'node', generateKek: existingKek })
   if (!config.ok) {
     return config.failure.map(({ setting, message }) => ({
       check: 'settings',
@@ -46,6 +47,12 @@ export async function storeChecks(io: CliIo): Promise<Check[]> {
     await Promise.allSettled([writer.close(), reader.close()])
   }
   return checks
+}
+
+/** A doctor makes no key: without a database there is nothing to check. */
+function existingKek(databasePath: string): Uint8Array {
+  if (existsSync(databasePath)) return loadOrCreateKek(databasePath)
+  throw new Error(`is not there, and neither is ${databasePath}: start the broker once`)
 }
 
 function durabilityCheck(fault: keyof typeof FAULTS | null): Check {

@@ -7,7 +7,7 @@ import { storeChecks } from './doctor-store.ts'
 import { CliError, type CliIo, EXIT } from './io.ts'
 import { table } from './table.ts'
 
-export type CheckStatus = 'OK' | 'WARN' | 'FAIL'
+type CheckStatus = 'OK' | 'WARN' | 'FAIL'
 
 export type Check = {
   readonly check: string
@@ -54,7 +54,7 @@ function print(checks: readonly Check[], io: CliIo): void {
 const MIN_TOKEN_CHARACTERS = 32
 const MIN_DISTINCT_CHARACTERS = 12
 
-export function adminTokenChecks(token: string | undefined): Check[] {
+function adminTokenChecks(token: string | undefined): Check[] {
   const check = 'admin token'
   if (token === undefined || token === '') {
     return [{ check, status: 'OK', detail: 'SALLYPORT_ADMIN_TOKEN is not set here' }]

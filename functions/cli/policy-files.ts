@@ -9,7 +9,7 @@ const KINDS = ['auth_methods', 'targets', 'bindings', 'intent_policies'] as cons
 
 export type PolicyFile = { readonly name: string; readonly text: string }
 
-export type FileMistake = { readonly file: string; readonly line: number; readonly message: string }
+type FileMistake = { readonly file: string; readonly line: number; readonly message: string }
 
 export type MergedPolicy = {
   readonly document: JsonValue

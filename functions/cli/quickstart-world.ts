@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-export type Running = { readonly url: string; close(): Promise<void> }
+type Running = { readonly url: string; close(): Promise<void> }
 
 export type Issuer = Running & {
   /** What a runtime hands to the workload that it runs. */

@@ -9,6 +9,7 @@ import { TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
 import { startNode } from '../platforms/node.ts'
 import { actionText, outcomeText } from './audit.ts'
 import { membersOf } from './broker-client.ts'
+import { INTENT, policyFor } from './quickstart-policy.ts'
 import {
   freePort,
   type Issuer,
@@ -16,7 +17,7 @@ import {
   startIssuer,
   startProtectedApi,
 } from './quickstart-world.ts'
-import { printable, table } from './table.ts'
+import { cell, printable, table } from './table.ts'
 
 type Members = Readonly<Record<string, unknown>>
 type Answer = { readonly status: number; readonly headers: Headers; readonly text: string }
@@ -24,15 +25,6 @@ type Broker = {
   readonly url: string
   readonly adminToken: string
   stop(): Promise<void>
-}
-
-const PURPOSE = 'Look up customer 42 and summarise the account'
-const INTENT = {
-  type: 'agent_intent',
-  purpose: PURPOSE,
-  origin: { kind: 'user', id: 'ticket-1207', prompt: 'What plan is customer 42 on?' },
-  agent: { name: 'support-bot', version: '3.2.0' },
-  envelope: { effects: ['read'], objects: ['GET /v1/customers/*'], limits: { actions: 5 } },
 }
 
 const say = (line = '') => void process.stdout.write(`${line}\n`)
@@ -44,40 +36,6 @@ function claim(text: string, holds: boolean, answer?: Answer): void {
   const got = answer === undefined ? '' : `\n   -> ${answer.status} ${printable(answer.text)}`
   if (!holds) throw new Error(`This does not hold: ${text}${got}`)
   shown(`✓ ${text}`)
-}
-
-function policyFor(broker: string, issuer: string, api: string): Members {
-  return {
-    auth_methods: [
-      {
-        name: 'runtime',
-        type: 'oidc',
-        config: { issuer, audiences: [broker], match: { pool: 'support-agents' } },
-      },
-    ],
-    targets: [
-      {
-        name: 'crm',
-        type: 'http',
-        labels: ['customer-facing'],
-        config: { base_url: api },
-        credential: { inject: 'bearer', secret: 'sealed:crm-token' },
-        mask: [{ json_path: '$..ssn', with: '***' }],
-      },
-    ],
-    bindings: [
-      {
-        name: 'support-crm',
-        auth_method: 'runtime',
-        target: 'crm',
-        grants: [{ effects: ['read', 'delete'], objects: ['**'] }],
-        ttl_seconds: 300,
-        intent: { required: true },
-        limits: { actions: 100 },
-        owner: 'team-support',
-      },
-    ],
-  }
 }
 
 async function main(): Promise<void> {
@@ -240,11 +198,11 @@ async function trail(broker: Broker, session: Session, secrets: readonly string[
   const items = parsed(answer)['items']
   const events = (Array.isArray(items) ? items : []).map(membersOf)
   const rows = events.map((event) => [
-    String(event['type']),
+    cell(event['type']),
     actionText(event['action']),
     outcomeText(event['outcome']),
-    String(event['reason'] ?? ''),
-    String(event['decision_id']),
+    cell(event['reason']),
+    cell(event['decision_id']),
   ])
   say(`\n${table(['event', 'action', 'outcome', 'reason', 'decision'], rows)}\n`)
   const [first] = events
@@ -271,7 +229,7 @@ function checkTrail(events: readonly Members[]): void {
     events.every(
       (event) =>
         event['identity'] === 'runtime:pod/support-bot-7f9c' &&
-        membersOf(event['intent'])['purpose'] === PURPOSE &&
+        membersOf(event['intent'])['purpose'] === INTENT.purpose &&
         membersOf(membersOf(event['agent'])['declared'])['name'] === INTENT.agent.name &&
         membersOf(membersOf(event['agent'])['attested'])['auth_method'] === 'runtime',
     ),

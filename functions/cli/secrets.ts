@@ -2,7 +2,7 @@
 // line, and nothing ever prints one.
 import { createBrokerClient, membersOf } from './broker-client.ts'
 import { type CliIo, usage } from './io.ts'
-import { table } from './table.ts'
+import { cell, table } from './table.ts'
 
 type Shared = { readonly server?: string; readonly json?: boolean }
 
@@ -37,9 +37,9 @@ export async function listSecrets(options: Shared, io: CliIo): Promise<void> {
   const rows = items
     .map(membersOf)
     .map((secret) => [
-      `sealed:${String(secret['name'])}`,
-      String(secret['version'] ?? ''),
-      String(secret['updated_at'] ?? ''),
+      `sealed:${cell(secret['name'])}`,
+      cell(secret['version']),
+      cell(secret['updated_at']),
       Array.isArray(secret['allowed_origins']) ? secret['allowed_origins'].join(' ') : '',
     ])
   io.out(table(['reference', 'version', 'updated', 'sent only to'], rows))

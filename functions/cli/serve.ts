@@ -10,8 +10,8 @@ export async function serve(options: { readonly json?: boolean }, io: CliIo): Pr
     const lines = started.failure.map(({ setting, message }) => `${setting} ${message}`)
     throw new CliError(EXIT.usage, lines.join('\n'), { errors: started.failure })
   }
-  const { url, stop } = started.value
+  const { url } = started.value
   io.out(options.json ? JSON.stringify({ url }) : `sallyport serves at ${url}`)
   await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
-  await stop()
+  await started.value.stop()
 }

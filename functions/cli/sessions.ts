@@ -1,7 +1,7 @@
 // `sallyport sessions` and `sallyport revoke`: what is open, and how to end it.
 import { createBrokerClient, membersOf } from './broker-client.ts'
 import { type CliIo, usage } from './io.ts'
-import { table } from './table.ts'
+import { cell, table } from './table.ts'
 
 type Shared = { readonly server?: string; readonly json?: boolean }
 
@@ -24,11 +24,11 @@ export async function listSessions(
   const rows = (Array.isArray(items) ? items : [])
     .map(membersOf)
     .map((session) => [
-      String(session['id']),
-      String(session['state']),
-      String(session['identity']),
-      String(session['expires_at']),
-      String(session['scope']),
+      cell(session['id']),
+      cell(session['state']),
+      cell(session['identity']),
+      cell(session['expires_at']),
+      cell(session['scope']),
     ])
   io.out(table(['session', 'state', 'identity', 'expires', 'scope'], rows))
   if (typeof next === 'string') io.err('there are more: narrow the selection, or use --json')

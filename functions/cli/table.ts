@@ -7,7 +7,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return cells
     .map((row) =>
       row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .map((text, i) => text.padEnd(widths[i] ?? 0))
         .join('  ')
         .trimEnd(),
     )
@@ -20,4 +20,10 @@ export function printable(text: string): string {
     const code = character.codePointAt(0) ?? 0
     return `\\u{${code.toString(16)}}`
   })
+}
+
+/** A member of an answer as a cell: text as it is, anything else as JSON, nothing for null. */
+export function cell(value: unknown, absent = ''): string {
+  if (value === undefined || value === null) return absent
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -1,5 +1,6 @@
-// One AuthZEN access evaluation: the same judgement as an action of the gateway, over facts that another
-// gateway states. Nothing is minted, spent or recorded; the answer is advice to whoever asked.
+// One AuthZEN access evaluation: the same judgement as an action of the gateway, over facts that
+// another gateway states. Nothing is minted, spent or recorded; the answer is advice to whoever
+// asked.
 import type { ActionType, UnderstoodAction } from './action-type.ts'
 import { matchBindings } from './binding.ts'
 import { evaluateAction } from './evaluate.ts'
@@ -166,7 +167,9 @@ function grantsFor(action: Action, grants: readonly Grant[]): readonly Grant[] {
   return items.ok ? narrowGrants(grants, items.value, undefined) : []
 }
 
-/** Rules that came with the request, for the judge of the target; without one they are not judged. */
+/**
+ * Rules that came with the request, for the judge of the target; without one they are not judged.
+ */
 function withRules(
   policies: readonly CompiledIntentPolicy[],
   rules: readonly IntentRule[],

@@ -1,5 +1,5 @@
-// Contract of the actions/ family as another gateway asks about it: the `action` and `resource` of an
-// AuthZEN request, stated by somebody else, as a normalised action.
+// Contract of the actions/ family as another gateway asks about it: the `action` and `resource` of
+// an AuthZEN request, stated by somebody else, as a normalised action.
 import type { Undetermined } from './envelope.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action, ActionName } from './intent.ts'

@@ -7,6 +7,7 @@ import { describeSession } from './events.ts'
 import { evaluateAction, type EvaluatedVerdict } from './evaluate.ts'
 import type { Failure } from './failure.ts'
 import type { Action } from './intent.ts'
+import { namedPolicies } from './intent-policies.ts'
 import type { Hashing } from './ports.ts'
 import { questionOf } from './question.ts'
 import type { ActionRead } from './records.ts'
@@ -30,7 +31,7 @@ export function judgeAction(
       grants: grant.grants(action),
       deniedBy: [],
       intent: session.intent,
-      policies: grant.intentPolicies.flatMap((name) => snapshot.intentPolicies.get(name) ?? []),
+      policies: namedPolicies(grant.intentPolicies, snapshot),
       question: () =>
         questionOf(action, {
           identity: session.identity,

@@ -1,8 +1,7 @@
 // From what a caller presented to one identity: candidates by issuer or trust domain, before any I/O,
 // and exactly one of them must accept (design/api.md, "Which Auth Method").
 import type { AttestationFault, CompiledAuthMethod, UntrustedAttestation } from './auth-method.ts'
-import { actorChain } from './actor-chain.ts'
-import type { Identity, JsonObject } from './identity.ts'
+import type { Identity } from './identity.ts'
 import type { Result } from './result.ts'
 import { fail, ok } from './result.ts'
 import type { PolicySnapshot } from './snapshot.ts'
@@ -16,19 +15,13 @@ export type SelectAttestation = (
   attestation: UntrustedAttestation,
 ) => Result<UntrustedSelector, AttestationFault>
 
-export type VerifiedAttestation = {
-  readonly identity: Identity
-  /** The `act` chain the token carried, identity claims only. */
-  readonly act: JsonObject | null
-}
-
 export type RefusedAttestation = AttestationFault & { readonly method?: string }
 
 /** Verifies an attestation against the snapshot. The reason of a refusal is for the log only. */
 export async function verifyAttestation(
   attestation: UntrustedAttestation,
   input: { snapshot: PolicySnapshot; authMethod: string | null; select: SelectAttestation },
-): Promise<Result<VerifiedAttestation, RefusedAttestation>> {
+): Promise<Result<Identity, RefusedAttestation>> {
   const selected = input.select(attestation)
   if (!selected.ok) return selected
   const candidates = candidatesOf(selected.value, input.snapshot).filter(
@@ -47,7 +40,7 @@ export async function verifyAttestation(
   const [identity] = accepted
   if (identity === undefined) return fail(refusal)
   if (accepted.length > 1) return fail({ reason: 'ambiguous_method' })
-  return withActorChain(identity)
+  return ok(identity)
 }
 
 function candidatesOf(
@@ -57,10 +50,4 @@ function candidatesOf(
   return selector.by === 'issuer'
     ? (snapshot.methodsByIssuer.get(selector.issuer) ?? [])
     : (snapshot.methodsByTrustDomain.get(selector.trustDomain) ?? [])
-}
-
-function withActorChain(identity: Identity): Result<VerifiedAttestation, RefusedAttestation> {
-  const chain = actorChain(identity.claims)
-  if (!chain.ok) return fail({ reason: 'malformed', claim: 'act', method: identity.method })
-  return ok({ identity: { ...identity, claims: chain.value.claims }, act: chain.value.act })
 }

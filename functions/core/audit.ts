@@ -57,7 +57,7 @@ export function chainEvent(
   hashing: Hashing,
 ): ChainedEvent {
   const placed = { ...draft, chain, chain_seq: head.seq + 1, prev_hash: head.hash }
-  return { ...placed, hash: hashing.sha256Hex(canonicalJson(placed as unknown as JsonValue)) }
+  return { ...placed, hash: hashing.sha256Hex(canonicalJson(placed)) }
 }
 
 /** RFC 8785 canonical JSON of plain values: members sorted by UTF-16 code units, no white space. */

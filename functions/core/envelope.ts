@@ -36,7 +36,8 @@ function breach(action: Action, envelope: Envelope): Breach | null {
 }
 
 function breachOf(part: 'effect' | 'tool' | 'object' | 'destination', value: string): Breach {
-  // The value comes from the agent and goes back to it; it is cut so that an answer stays an answer.
+  // The value comes from the agent and goes back to it; it is cut so that an answer stays an
+  // answer.
   const shown = value.length > 200 ? `${value.slice(0, 200)}…` : value
   return {
     reasonCode: `${part}_outside_envelope`,
@@ -44,7 +45,9 @@ function breachOf(part: 'effect' | 'tool' | 'object' | 'destination', value: str
   }
 }
 
-/** Whether the envelope restricts a part of the action that nobody could tell: then it is left open. */
+/**
+ * Whether the envelope restricts a part of the action that nobody could tell: then it is left open.
+ */
 export function isOpenAgainst(
   intent: AgentIntent | null,
   undetermined: readonly Undetermined[],
@@ -53,8 +56,8 @@ export function isOpenAgainst(
 }
 
 /**
- * Whether the envelope alone vouches for the whole action: each part that the action has is known and
- * listed. Asked where no grants are known, so what is not listed is not allowed by silence.
+ * Whether the envelope alone vouches for the whole action: each part that the action has is known
+ * and listed. Asked where no grants are known, so what is not listed is not allowed by silence.
  */
 export function coversWhole(
   action: Action,

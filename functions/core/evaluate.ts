@@ -1,5 +1,6 @@
-// One action against everything that may stop it, in order: floor, envelope, AuthZEN floor, rules and
-// judge (design/architecture.md). Each tier can only narrow: what one denied, none after it allows (INT-3).
+// One action against everything that may stop it, in order: floor, envelope, AuthZEN floor, rules
+// and judge (design/architecture.md). Each tier can only narrow: what one denied, none after it
+// allows (INT-3).
 import { coversWhole, envelopeVerdict, isOpenAgainst } from './envelope.ts'
 import type { Undetermined } from './envelope.ts'
 import type { CompiledEvaluator, EvaluatorAnswer } from './evaluator.ts'
@@ -12,7 +13,9 @@ import type { CompiledIntentPolicy } from './snapshot.ts'
 
 export type EvaluationInput = {
   readonly action: Action
-  /** What is granted at the action's target; null: no grants are known, the floor is not evaluated. */
+  /**
+   * What is granted at the action's target; null: no grants are known, the floor is not evaluated.
+   */
   readonly grants: readonly Grant[] | null
   /** Names of the deny bindings that match. One is enough. */
   readonly deniedBy: readonly string[]
@@ -23,7 +26,10 @@ export type EvaluationInput = {
   readonly question: () => EvaluationQuestion
   /** `log_only` covers envelope, rules and judge; the floor always holds. */
   readonly mode: 'enforce' | 'log_only'
-  /** Absent: the normaliser understood the whole action. What is in it, no deterministic tier allows. */
+  /**
+   * Absent: the normaliser understood the whole action. What is in it, no deterministic tier
+   * allows.
+   */
   readonly undetermined?: readonly Undetermined[]
 }
 
@@ -36,10 +42,10 @@ const MAX_HINT_CHARACTERS = 512
 type Decided = Omit<Verdict, 'latencyMs'>
 
 /**
- * Judges one action. An allow names the tier that carried it: `judge` where one was asked, `envelope`
- * where the declared envelope lists the action, `floor` where only the grants speak, `baseline` where
- * in addition nothing was declared. Where not even grants are known, an action that the envelope does
- * not list is left open, and comes back as `review`.
+ * Judges one action. An allow names the tier that carried it: `judge` where one was asked,
+ * `envelope` where the declared envelope lists the action, `floor` where only the grants speak,
+ * `baseline` where in addition nothing was declared. Where not even grants are known, an action
+ * that the envelope does not list is left open, and comes back as `review`.
  */
 export async function evaluateAction(
   input: EvaluationInput,
@@ -73,7 +79,8 @@ async function decide(input: EvaluationInput): Promise<Decided & { wouldHave?: D
 function floorVerdict({ action, grants, deniedBy, undetermined }: EvaluationInput): Decided | null {
   if (deniedBy.length > 0) return floorDenial('denied_by_binding')
   if (grants === null) return null
-  // The floor of session.open is that something is granted; its objects are targets, not objects of one.
+  // The floor of session.open is that something is granted; its objects are targets, not objects of
+  // one.
   if (action.name === 'session.open') return grants.length > 0 ? null : floorDenial('not_granted')
   if (undetermined?.some((part) => part !== 'destinations')) return floorDenial('not_understood')
   if (grantsAllow(grants, action.effects, action.objects)) return null
@@ -85,7 +92,10 @@ function floorDenial(reasonCode: string, hint?: string): Decided {
   return hint === undefined ? denial : { ...denial, hint }
 }
 
-/** The session's scope is no secret to its holder; it is cut at an item so that what is shown is true. */
+/**
+ * The session's scope is no secret to its holder; it is cut at an item so that what is shown is
+ * true.
+ */
 function grantHint(grants: readonly Grant[]): string {
   const scope = formatScope(grants)
   if (scope.length <= MAX_HINT_CHARACTERS) return `granted: ${scope}`
@@ -100,7 +110,9 @@ async function askFloors({ policies, question }: EvaluationInput): Promise<reado
   return (await Promise.all(asked)).filter(({ verdict }) => verdict !== 'allow')
 }
 
-/** What the rules and judges say. Rules without a judge are not judged, so they are never passed. */
+/**
+ * What the rules and judges say. Rules without a judge are not judged, so they are never passed.
+ */
 async function judge({ policies, question }: EvaluationInput): Promise<readonly Decided[]> {
   const asked = policies.flatMap((policy): (Decided | Promise<Decided>)[] => {
     const { rules } = policy.policy
@@ -144,7 +156,9 @@ async function ask(
   }
 }
 
-/** An evaluator that breaks has not allowed anything; its defect is a denial, not a way around it. */
+/**
+ * An evaluator that breaks has not allowed anything; its defect is a denial, not a way around it.
+ */
 async function answerOf(
   evaluator: CompiledEvaluator,
   question: EvaluationQuestion,

@@ -76,15 +76,13 @@ function describeIntent(intent: AgentIntent): JsonObject {
   return {
     purpose: intent.purpose,
     // Envelope holds plain JSON values by construction.
-    ...(intent.envelope === undefined
-      ? {}
-      : { envelope: intent.envelope as unknown as JsonObject }),
+    ...(intent.envelope === undefined ? {} : { envelope: intent.envelope }),
     ...(intent.expected_seconds === undefined ? {} : { expected_seconds: intent.expected_seconds }),
   }
 }
 
 function describeOrigin(intent: AgentIntent): JsonObject {
-  return { ...intent.origin } as JsonObject // strings only, see DeclaredOrigin
+  return { ...intent.origin } // strings only, see DeclaredOrigin
 }
 
 /** The same for an action of an open session: the identity was attested when the session opened. */

@@ -1,11 +1,10 @@
 // What an exchange writes: the decision before anything is minted, the grant with the handle's hash, or
 // the refusal.
-import type { VerifiedAttestation } from './attestation.ts'
 import type { EvaluatedVerdict } from './evaluate.ts'
 import { describeCaller, draftEvent } from './events.ts'
 import type { ExchangeDeps, ExchangeGrant, ExchangeRequest, RefusedExchange } from './exchange.ts'
 import type { Failure } from './failure.ts'
-import { identityName } from './identity.ts'
+import { type Identity, identityName } from './identity.ts'
 import { describeOpening } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
 import type { Ids, Seconds } from './ports.ts'
@@ -99,7 +98,7 @@ export async function recordDecision(
 export async function mintAndRecordGrant(
   session: Session,
   request: ExchangeRequest,
-  caller: VerifiedAttestation,
+  caller: Identity,
   deps: ExchangeDeps,
 ): Promise<ExchangeGrant> {
   const claims: HandleClaims = {
@@ -122,7 +121,7 @@ export async function mintAndRecordGrant(
         type: 'grant',
         decisionId: session.decisionId,
         sessionId: session.id,
-        ...describeCaller(caller.identity, session.intent),
+        ...describeCaller(caller, session.intent),
         action: { name: 'session.open', targets: session.grants.map((grant) => grant.target) },
         scope: session.scope,
         outcome: {
@@ -158,13 +157,13 @@ export async function recordRefusal(
       {
         type: 'refusal',
         decisionId,
-        ...describeCaller(refused.caller?.identity ?? null, request.intent),
+        ...describeCaller(refused.caller, request.intent),
         action: { name: 'session.open', ...describeOpening(request) },
         outcome: {
           verdict: 'deny',
           failure: kind,
           // Failures hold plain facts (style rule 17); undefined members are dropped by canonical JSON.
-          facts: facts as never,
+          facts: facts,
           token_sha256: deps.hashing.sha256Hex(request.subject.token),
         },
         reason: 'reason' in refused.failure ? refused.failure.reason : kind,

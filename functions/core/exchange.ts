@@ -1,10 +1,6 @@
 // The exchange path, read top to bottom (design/architecture.md): verify -> bindings -> intent ->
 // RECORD the decision -> mint -> RECORD the grant -> answer. Nothing is minted that was not recorded.
-import {
-  type SelectAttestation,
-  type VerifiedAttestation,
-  verifyAttestation,
-} from './attestation.ts'
+import { type SelectAttestation, verifyAttestation } from './attestation.ts'
 import type { UntrustedAttestation } from './auth-method.ts'
 import {
   mintAndRecordGrant,
@@ -13,6 +9,7 @@ import {
   recordRefusal,
 } from './exchange-records.ts'
 import type { Failure } from './failure.ts'
+import type { Identity } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
 import { openingHash, type OpeningRequest, openTargets } from './opening.ts'
 import { judgeOpening, passOpening } from './opening-verdict.ts'
@@ -60,7 +57,7 @@ export type ExchangeGrant = {
 /** A refusal and what was known when it happened, for its event. */
 export type RefusedExchange = {
   readonly failure: Failure
-  readonly caller: VerifiedAttestation | null
+  readonly caller: Identity | null
   readonly revision: number
 }
 type Attempt = Result<ExchangeGrant, RefusedExchange> | 'policy_changed'
@@ -111,7 +108,7 @@ async function untilPolicyStands(
 
 function refuse(
   failure: Failure,
-  caller: VerifiedAttestation | null,
+  caller: Identity | null,
   revision: number,
 ): Result<never, RefusedExchange> {
   return fail({ failure, caller, revision })
@@ -127,11 +124,11 @@ async function attempt(
   if (verified === 'policy_changed') return verified
   if (!verified.ok) return refuse(verified.failure, null, snapshot.revision)
   const caller = verified.value
-  const asked: OpeningRequest = { ...request, identity: caller.identity }
+  const asked: OpeningRequest = { ...request, identity: caller }
 
   const approvalHash = openingHash(asked, deps.hashing)
   const read = await deps.records.readExchange({
-    methods: [caller.identity.method],
+    methods: [caller.method],
     targets: request.targets,
     approvalHash,
   })
@@ -162,7 +159,7 @@ async function verifyCaller(
   request: ExchangeRequest,
   snapshot: PolicySnapshot,
   deps: ExchangeDeps,
-): Promise<Result<VerifiedAttestation, Failure> | 'policy_changed'> {
+): Promise<Result<Identity, Failure> | 'policy_changed'> {
   const { select } = deps
   const subject = await verifyAttestation(request.subject, {
     snapshot,

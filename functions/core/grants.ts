@@ -1,20 +1,20 @@
-// What bindings grant, united, narrowed and asked. Narrowing never allows an (effect, object) pair that
-// the grants before it did not.
+// What bindings grant, united, narrowed and asked. Narrowing never allows an (effect, object) pair
+// that the grants before it did not.
 import type { Envelope } from './intent.ts'
 import { intersectPatterns, objectMatches } from './object-pattern.ts'
 import type { BindingPolicy, Effect, Grant, LimitsPolicy, OnReview } from './policy.ts'
 import type { ScopeItem } from './scope.ts'
 
 /**
- * Intersections of overlapping wildcards multiply; beyond this many a grant is cut, which only narrows.
- * Neither a sane policy nor a sane scope comes near.
+ * Intersections of overlapping wildcards multiply; beyond this many a grant is cut, which only
+ * narrows. Neither a sane policy nor a sane scope comes near.
  */
 const MAX_OBJECTS_PER_EFFECT = 1000
 
 /**
- * The grants within `scope` (null: no scope asked for) and within the envelope's effects and objects.
- * Empty when nothing is left. Pass no envelope for a target in `log_only`, which covers the envelope
- * but never the grants (design/api.md, Session states).
+ * The grants within `scope` (null: no scope asked for) and within the envelope's effects and
+ * objects. Empty when nothing is left. Pass no envelope for a target in `log_only`, which covers
+ * the envelope but never the grants (design/api.md, Session states).
  */
 export function narrowGrants(
   grants: readonly Grant[],
@@ -108,9 +108,9 @@ const ON_REVIEW: readonly OnReview[] = ['deny', 'approval', 'allow']
 const LIMITS = ['actions', 'writes', 'rows', 'bytes', 'per_minute'] as const
 
 /**
- * Several allow bindings as one ("Several bindings", design/api.md): grants unite, everything else is
- * the strictest that any of them says. What a binding leaves out counts as its default. Without any
- * binding nothing is granted, for no time.
+ * Several allow bindings as one ("Several bindings", design/api.md): grants unite, everything else
+ * is the strictest that any of them says. What a binding leaves out counts as its default. Without
+ * any binding nothing is granted, for no time.
  */
 export function uniteBindings(bindings: readonly BindingPolicy[]): UnitedBindings {
   const policies = bindings.flatMap(({ intent }) => intent?.policy ?? [])

@@ -11,8 +11,10 @@ export type Identity = {
   /** Whether the method vouches for a workload or for a user. */
   readonly kind: 'workload' | 'user'
   readonly subject: string
-  /** Verified claims only. For JWTs the whole payload. */
+  /** Verified claims only. For JWTs the whole payload, `act` cut to the outermost actor (C10). */
   readonly claims: JsonObject
+  /** The whole chain of actors that the attestation carried; informational (RFC 8693 §4.1). */
+  readonly act: JsonObject | null
   /** When the attestation itself expires; null where it has no end of its own. */
   readonly expiresAt: Seconds | null
   /** SHA-256 of the presented token, hex. The token itself is never kept. */

@@ -1,5 +1,6 @@
-// The declared intent, parsed once into a type that cannot be wrong (RFC 9396 §5: whatever is unknown,
-// of the wrong type or out of range is refused). Text is kept verbatim; it is data, and stays data.
+// The declared intent, parsed once into a type that cannot be wrong (RFC 9396 §5: whatever is
+// unknown, of the wrong type or out of range is refused). Text is kept verbatim; it is data, and
+// stays data.
 import type { Failure } from './failure.ts'
 import type { JsonObject, JsonValue } from './identity.ts'
 import { ORIGIN_KINDS } from './intent.ts'
@@ -24,7 +25,7 @@ const MAX_NAME_CHARACTERS = 256
 const MAX_ENTRY_CHARACTERS = 1_024
 /** Each entry is compared with every grant and every action. */
 const MAX_ENTRIES = 100
-/** Array, intent, envelope, limits: four levels; one more makes the refusal name the member instead. */
+/** An intent nests five deep; a little more is read, so that a refusal can name the member. */
 const MAX_DEPTH = 8
 
 /** Parses `authorization_details`: an array of exactly one `agent_intent` (RA-01, RA-02, ER-07). */
@@ -148,7 +149,8 @@ function text(maxCharacters: number): Reader<string> {
     // A character has at most two code units, so the cheap test comes first.
     const isTooLong = value.length > 2 * maxCharacters || [...value].length > maxCharacters
     if (isTooLong) throw new Mistake('too_long', path)
-    // NUL and lone surrogates do not survive every store, and the text is kept verbatim or not at all.
+    // NUL and lone surrogates do not survive every store, and the text is kept verbatim or not at
+    // all.
     if (/[\0\p{Surrogate}]/u.test(value)) throw new Mistake('invalid_value', path)
     return value
   }

@@ -1,5 +1,6 @@
-// The intent policies that a binding names, as they are compiled. One that is named and not there (it
-// was removed, disabled, or does not compile) still applies: it denies, since nobody knows what it says.
+// The intent policies that a binding names, as they are compiled. One that is named and not there
+// (it was removed, disabled, or does not compile) still applies: it denies, since nobody knows what
+// it says.
 import type { CompiledEvaluator } from './evaluator.ts'
 import type { CompiledIntentPolicy, PolicySnapshot } from './snapshot.ts'
 
@@ -10,7 +11,9 @@ export function namedPolicies(
   return names.map((name) => snapshot.intentPolicies.get(name) ?? missingPolicy(name))
 }
 
-/** In the place of the floor, which log_only does not cover: the missing policy may have had one. */
+/**
+ * In the place of the floor, which log_only does not cover: the missing policy may have had one.
+ */
 function missingPolicy(name: string): CompiledIntentPolicy {
   return { policy: { name, enabled: true, rules: [] }, floor: DENY, judge: null }
 }

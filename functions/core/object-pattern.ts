@@ -1,8 +1,11 @@
-// Object patterns: `METHOD /path` for http, dotted or colon names elsewhere. `*` is exactly one segment,
-// `**` (last) is one or more further segments, and the bare `*` or `**` is everything. Literal
-// comparison is byte-exact: no case folding, no normalisation (RFC 9396 §12).
+// Object patterns: `METHOD /path` for http, dotted or colon names elsewhere. `*` is exactly one
+// segment, `**` (last) is one or more further segments, and the bare `*` or `**` is everything.
+// Literal comparison is byte-exact: no case folding, no normalisation (RFC 9396 §12).
 
-/** `GET /v1/customers/*` -> ['GET', '', 'v1', 'customers', '*']; `public.orders` -> ['public','orders']. */
+/**
+ * `GET /v1/customers/*` -> ['GET', '', 'v1', 'customers', '*']; `public.orders` ->
+ * ['public','orders'].
+ */
 function segmentsOf(pattern: string): readonly string[] {
   const space = pattern.indexOf(' ')
   if (space > 0) return [pattern.slice(0, space), ...pattern.slice(space + 1).split('/')]
@@ -72,7 +75,10 @@ export function intersectPatterns(left: string, right: string): string | null {
   return isPath(left) ? `${joined[0]} ${joined.slice(1).join('/')}` : joined.join('.')
 }
 
-/** A mistake in a pattern, or null. Wildcards stand for whole segments; `**` only at the end (JW-09). */
+/**
+ * A mistake in a pattern, or null. Wildcards stand for whole segments; `**` only at the end
+ * (JW-09).
+ */
 export function patternMistake(pattern: string): string | null {
   if (pattern === '' || pattern.length > 1024) return 'must have 1 to 1024 characters'
   if (/[\p{Cc}\p{Surrogate}]/u.test(pattern)) return 'must not hold control characters'

@@ -5,6 +5,7 @@ import { describeCaller } from './events.ts'
 import type { ExchangeDeps } from './exchange.ts'
 import type { Failure } from './failure.ts'
 import { identityName } from './identity.ts'
+import { namedPolicies } from './intent-policies.ts'
 import { describeOpening, openingAction } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
 import type { Seconds } from './ports.ts'
@@ -30,7 +31,7 @@ export function judgeOpening(
       grants: opening.targets.flatMap((target) => target.grants),
       deniedBy: [],
       intent: asked.intent,
-      policies: opening.intentPolicies.flatMap((name) => snapshot.intentPolicies.get(name) ?? []),
+      policies: namedPolicies(opening.intentPolicies, snapshot),
       question: () =>
         questionOf(action, {
           identity: identityName(asked.identity),

@@ -7,7 +7,7 @@ import { narrowGrants, smallestLimits, uniteBindings } from './grants.ts'
 import { identityName, type Identity, type JsonObject } from './identity.ts'
 import type { Action, AgentIntent } from './intent.ts'
 import type { BindingPolicy, LimitsPolicy, OnReview, TargetPolicy } from './policy.ts'
-import type { Hashing, Seconds } from './ports.ts'
+import { CLOCK_SKEW_SECONDS, type Hashing, type Seconds } from './ports.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
 import type { TargetGrant } from './session.ts'
@@ -119,9 +119,8 @@ function sessionTerms(
   if (united.intentRequired && request.intent === null) {
     return fail({ kind: 'invalid_authorization_details', reason: 'intent_required' })
   }
-  const tokenEnds = request.identity.expiresAt
   const ends = now + united.ttlSeconds
-  const expiresAt = tokenEnds === null ? ends : Math.min(ends, Math.floor(tokenEnds))
+  const expiresAt = Math.min(ends, attestationEnd(request.identity, now))
   if (expiresAt <= now)
     return fail({ kind: 'attestation_rejected', role: 'subject', reason: 'expired' })
   return ok({
@@ -132,6 +131,12 @@ function sessionTerms(
     onReview: united.onReview,
     intentPolicies: united.intentPolicies,
   })
+}
+
+/** The attestation's own end; one that was accepted within the clock skew ends with the skew. */
+function attestationEnd({ expiresAt }: Identity, now: Seconds): Seconds {
+  if (expiresAt === null) return Infinity
+  return expiresAt > now ? expiresAt : expiresAt + CLOCK_SKEW_SECONDS
 }
 
 /** The exchange as a fact for conditions, evaluators and the log. Caller-written but for the targets. */

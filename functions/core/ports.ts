@@ -6,6 +6,9 @@ import type { HandleClaims, HandleFault } from './token.ts'
 /** Seconds since the epoch, UTC. */
 export type Seconds = number
 
+/** How far two clocks may be apart (RFC 9068 §4: no more than a few minutes); one figure for everything. */
+export const CLOCK_SKEW_SECONDS = 60
+
 export interface Clock {
   /** Whole seconds since the epoch. */
   nowSeconds(): Seconds

@@ -1,5 +1,6 @@
-// The `scope` parameter: space-delimited items `effect` or `effect:object` (RFC 6749 §3.3, design/api.md).
-// Comparison is byte-exact; what is not exactly this syntax is refused, never guessed at.
+// The `scope` parameter: space-delimited items `effect` or `effect:object` (RFC 6749 §3.3,
+// design/api.md). Comparison is byte-exact; what is not exactly this syntax is refused, never
+// guessed at.
 import type { Failure } from './failure.ts'
 import { isEverything, patternMistake } from './object-pattern.ts'
 import { EFFECTS } from './policy.ts'
@@ -10,14 +11,18 @@ import type { Result } from './result.ts'
 /** One item; `object` null stands for every object. */
 export type ScopeItem = { readonly effect: Effect; readonly object: string | null }
 
-/** Every item is intersected with every grant, so the number of them bounds the work of an exchange. */
+/**
+ * Every item is intersected with every grant, so the number of them bounds the work of an exchange.
+ */
 const MAX_ITEMS = 100
 const MAX_CHARACTERS = 16_384
 
 /** RFC 6749 §3.3: NQCHAR, that is printable ASCII without space, `"` and `\`. */
 const SCOPE_TOKEN = /^[\x21\x23-\x5B\x5D-\x7E]+$/
 
-/** Parses a present, non-empty scope. An empty parameter is an absent one (TX-08): do not call this. */
+/**
+ * Parses a present, non-empty scope. An empty parameter is an absent one (TX-08): do not call this.
+ */
 export function parseScope(scope: string): Result<readonly ScopeItem[], Failure> {
   if (scope.length > MAX_CHARACTERS) return fail(SYNTAX)
   const tokens = scope.split(' ')
@@ -74,12 +79,15 @@ export function formatScope(grants: readonly Grant[]): string {
   return [...items].join(' ')
 }
 
-/** Encodes what a scope token cannot hold, and `%` itself, so that parseScope gives the object back. */
+/**
+ * Encodes what a scope token cannot hold, and `%` itself, so that parseScope gives the object back.
+ */
 function percentEncode(object: string): string {
   let encoded = ''
   for (const character of object) {
     const isLiteral = SCOPE_TOKEN.test(character) && character !== '%'
-    // A lone surrogate has no UTF-8 form; policies with one are refused when saved (patternMistake).
+    // A lone surrogate has no UTF-8 form; policies with one are refused when saved
+    // (patternMistake).
     const isLone = /\p{Surrogate}/u.test(character)
     encoded += isLiteral ? character : encodeURIComponent(isLone ? '\uFFFD' : character)
   }

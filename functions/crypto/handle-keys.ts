@@ -3,7 +3,7 @@
 // under our own keys only. `iss`, `aud` and the session are the caller's to check.
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import type { JsonObject, JsonValue } from '../core/identity.ts'
+import type { JsonObject } from '../core/identity.ts'
 import type { Clock, HandleSigner, Seconds } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { HandleFault } from '../core/token.ts'
@@ -28,6 +28,7 @@ import {
   resealSigningKey,
   type SigningKey,
 } from './signing-key.ts'
+import { createVerifiedHandles, freeze, type VerifiedHandle } from './verified-handles.ts'
 
 export interface HandleKeys {
   readonly signer: HandleSigner
@@ -166,16 +167,27 @@ function createKeySource(deps: HandleKeysDeps, times: RotationTimes): KeySource 
     },
     refresh,
     async reloadLimited(now) {
-      if (reload === null || now !== reload.at) reload = { at: now, set: load(now) }
+      if (reload === null || now !== reload.at) {
+        reload = { at: now, set: load(now) }
+        return reload.set
+      }
       // workerd cancels the I/O of a request that goes away: whoever waits for it must not wait for ever.
-      const set = await Promise.race([reload.set, afterMs(RELOAD_WAIT_MS)])
-      return set ?? held ?? load(now)
+      return (await within(RELOAD_WAIT_MS, reload.set)) ?? held ?? load(now)
     },
   }
 }
 
-function afterMs(ms: number): Promise<null> {
-  return new Promise((resolve) => setTimeout(() => resolve(null), ms))
+/** What the promise gives, or null when it takes longer. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Rows that do not open are left out: they neither sign nor verify nor are published. */
@@ -186,7 +198,7 @@ async function readKeySet(
 ): Promise<KeySet> {
   const rows = await store.list()
   const opened = await Promise.all(
-    rows.map((row) => {
+    rows.map(async (row) => {
       const known = held?.byKid.get(row.kid)
       return known?.sealed === row.sealedPrivateJwk ? known : openSigningKey(sealer, row)
     }),
@@ -206,8 +218,6 @@ async function readKeySet(
 function isPublished(set: KeySet, kid: string, now: Seconds, times: RotationTimes): boolean {
   return publishedKeysAt(set.keys, now, times).some((key) => key.kid === kid)
 }
-
-type VerifiedHandle = { readonly kid: string; readonly exp: Seconds; readonly claims: JsonObject }
 
 async function verifyAfresh(
   token: string,
@@ -258,34 +268,4 @@ function refuseLongerThan(exp: unknown, latest: Seconds): void {
   if (typeof exp !== 'number' || exp > latest) {
     throw new RangeError('a handle needs an `exp` within maxHandleSeconds')
   }
-}
-
-/** Least recently used goes first. Only verified handles enter, so a stranger cannot push others out. */
-function createVerifiedHandles(capacity: number) {
-  const entries = new Map<string, VerifiedHandle>()
-  return {
-    get(key: string): VerifiedHandle | undefined {
-      const entry = entries.get(key)
-      if (entry === undefined) return undefined
-      entries.delete(key)
-      entries.set(key, entry)
-      return entry
-    },
-    put(key: string, entry: VerifiedHandle): void {
-      entries.set(key, entry)
-      if (entries.size <= capacity) return
-      const oldest = entries.keys().next()
-      if (oldest.done !== true) entries.delete(oldest.value)
-    },
-    delete(key: string): void {
-      entries.delete(key)
-    },
-  }
-}
-
-/** Claims are shared by every request with this handle: nobody may change them for another. */
-function freeze<T extends JsonValue>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value
-  for (const member of Object.values(value)) freeze(member)
-  return Object.freeze(value)
 }

@@ -105,12 +105,7 @@ export async function importVerificationKey(jwk: JsonObject): Promise<Verificati
       const key = imported.get(alg) ?? (await importInto(imported, material, alg))
       if (key === null) return false
       // A Uint8Array over shared memory is not made anywhere here, and WebCrypto would throw on one.
-      return crypto.subtle.verify(
-        algorithm.verifyAs,
-        key,
-        signature as Bytes,
-        signingInput as Bytes,
-      )
+      return crypto.subtle.verify(algorithm.verifyAs, key, signature, signingInput)
     },
   }
 }

@@ -1,13 +1,11 @@
 // When a signing key signs, when the next one is made, and how long each stays published. Pure: every
 // isolate that sees the same rows at the same time comes to the same answer.
-import type { Seconds } from '../core/ports.ts'
+import { CLOCK_SKEW_SECONDS, type Seconds } from '../core/ports.ts'
 
 /** A key is published at least this long before it signs, so that every cached key set has it by then. */
 export const PUBLISH_LEAD_SECONDS = 600
 /** An isolate reads the key set again after this long: twice within the lead, so it never misses a key. */
 export const RELOAD_SECONDS = PUBLISH_LEAD_SECONDS / 2
-/** By how much the clocks of two isolates may differ. */
-const CLOCK_SKEW_SECONDS = 60
 
 export type RotationTimes = {
   /** A key signs for about this long. */
@@ -59,8 +57,8 @@ export function publishedKeysAt<K extends KeyTimes>(
  * The `activeFrom` of the key that has to be made now, or null. Times lie on a grid, so that isolates that
  * start at once ask for the same slot, and the store keeps one of them.
  */
-export function slotToFill<K extends KeyTimes>(
-  usable: readonly K[],
+export function slotToFill(
+  usable: readonly KeyTimes[],
   occupied: ReadonlySet<Seconds>,
   now: Seconds,
   times: RotationTimes,

@@ -1,5 +1,5 @@
-// The request of an AuthZEN evaluation, parsed once. What AuthZEN requires must be there; members that
-// nobody knows are ignored; what bears on the verdict (intent, rules, time) is read strictly.
+// The request of an AuthZEN evaluation, parsed once. What AuthZEN requires must be there; members
+// that nobody knows are ignored; what bears on the verdict (intent, rules, time) is read strictly.
 import type { AccessRequest } from '../core/access-evaluation.ts'
 import type { Failure } from '../core/failure.ts'
 import { isJsonObject } from '../core/json.ts'
@@ -72,8 +72,8 @@ function wrong(parameter: string): Result<never, Failure> {
 }
 
 /**
- * The members of an intent that this endpoint names; empty ones are absent, as the broker itself sends
- * them. Inside origin and envelope nothing unknown passes: it might have been a restriction.
+ * The members of an intent that this endpoint names; empty ones are absent, as the broker itself
+ * sends them. Inside origin and envelope nothing unknown passes: it might have been a restriction.
  */
 function readIntent(
   value: JsonValue | undefined,

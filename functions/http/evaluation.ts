@@ -1,5 +1,5 @@
-// OpenID AuthZEN 1.0 as a server, so that other gateways can ask for the broker's verdict. A denial is
-// an answer (200, `decision: false`); only what cannot be read is an error.
+// OpenID AuthZEN 1.0 as a server, so that other gateways can ask for the broker's verdict. A denial
+// is an answer (200, `decision: false`); only what cannot be read is an error.
 import { Hono, type Context } from 'hono'
 import { ACTION_TYPES } from '../actions/index.ts'
 import {

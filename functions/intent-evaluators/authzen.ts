@@ -76,7 +76,10 @@ function denied(reasonCode: string): AuthzenAnswer {
   return { verdict: 'deny', reasonCode }
 }
 
-/** One deadline over secret, connection, headers and the last byte of the body (a slow drip included). */
+/**
+ * One deadline over secret, connection, headers and the last byte of the body (a slow drip
+ * included).
+ */
 async function answerInTime(question: EvaluationQuestion, site: Site): Promise<AuthzenAnswer> {
   const body = JSON.stringify(question)
   if (body.length > MAX_QUESTION_CHARACTERS) return denied('judge_question_too_large')
@@ -141,7 +144,9 @@ async function ask(call: Call): Promise<AuthzenAnswer> {
   }
 }
 
-/** The header lines of the secret; null when it cannot be had, or may not be sent to this origin. */
+/**
+ * The header lines of the secret; null when it cannot be had, or may not be sent to this origin.
+ */
 async function authorizationOf({
   policy,
   url,

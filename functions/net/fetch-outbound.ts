@@ -61,7 +61,12 @@ function requestInit(
   if (body === null) return init
   // `duplex` is what Node's fetch asks for with a stream; workerd does not look at it. The cast is for
   // the body alone: each runtime has its own name for the same type.
-  return { ...init, body: body as NonNullable<RequestInit['body']>, duplex: 'half' } as RequestInit
+  const withBody = {
+    ...init,
+    body: body as NonNullable<RequestInit['body']>,
+    duplex: 'half' as const,
+  }
+  return withBody
 }
 
 function headerLines({ headers, body }: Response): [string, string][] {

@@ -1,17 +1,19 @@
 // The Node process: environment to config, config to platform, platform to app, app to a socket, and an
 // orderly end. What Node has and no other runtime has stays in this folder.
+import { readFileSync } from 'node:fs'
 import { createNodeOutbound } from '../net/node-outbound.ts'
 import { databaseFilePath, isLoopbackHost, readConfig } from '../config.ts'
 import type { Config, SettingError } from '../config.ts'
-import { ok } from '../core/result.ts'
+import { fail, ok } from '../core/result.ts'
 import type { Result } from '../core/result.ts'
 import type { Platform } from '../platform.ts'
+import { parsePolicyYaml } from '../policy/yaml.ts'
 import { createFileDriver } from '../store/file-driver.ts'
 import { createHttpDriver } from '../store/http-driver.ts'
 import { loadOrCreateKek } from './node-kek.ts'
 import { createNodeServer } from './node-server.ts'
 import { migratesOnce } from './served-app.ts'
-import type { CreateApp } from './served-app.ts'
+import type { CreateApp, ServedApp } from './served-app.ts'
 import { jsonLog, randomIds, sha256Hashing, systemClock } from './system.ts'
 
 type Env = (name: string) => string | undefined
@@ -44,6 +46,11 @@ export async function startNode(
   const app = await createApp(platform, config)
   const migrate = migratesOnce(app, platform)
   await migrate()
+  const mistakes = await applyPolicyFile(app, config)
+  if (mistakes.length > 0) {
+    await app.close()
+    return fail(mistakes)
+  }
   const { server, drain } = createNodeServer(async (request, facts) => {
     await migrate()
     return app.fetch(request, facts)
@@ -60,6 +67,24 @@ export async function startNode(
       await app.close()
     },
   })
+}
+
+/** Every mistake of the file named by SALLYPORT_POLICY; none when there is no such setting. */
+async function applyPolicyFile(app: ServedApp, config: Config): Promise<readonly SettingError[]> {
+  if (config.policyFile === null) return []
+  const refused = (message: string) => ({ setting: 'SALLYPORT_POLICY', message })
+  let text: string
+  try {
+    text = readFileSync(config.policyFile, 'utf8')
+  } catch {
+    return [refused(`names a file that cannot be read: ${config.policyFile}`)]
+  }
+  const document = parsePolicyYaml(text)
+  const applied = document.ok ? await app.applyPolicy(document.value) : document
+  if (applied.ok) return []
+  return applied.failure.map(({ path, message }) =>
+    refused(`${config.policyFile}${path}: ${message}`),
+  )
 }
 
 export function nodePlatform(config: Config, env: Env): Platform {

@@ -1,6 +1,9 @@
 // What the adapters need of the app, and what all of them do around it: migrate once, and answer
 // without it when there is nothing to ask.
 import type { Config, SettingError } from '../config.ts'
+import type { JsonValue } from '../core/identity.ts'
+import type { DocumentError } from '../core/policy.ts'
+import type { Result } from '../core/result.ts'
 import type { Platform, RequestFacts } from '../platform.ts'
 import { errorFacts } from './system.ts'
 
@@ -8,6 +11,7 @@ export type ServedApp = {
   fetch(request: Request, facts: RequestFacts): Promise<Response>
   ready(): Promise<void>
   migrate(): Promise<void>
+  applyPolicy(document: JsonValue): Promise<Result<number, readonly DocumentError[]>>
   close(): Promise<void>
 }
 

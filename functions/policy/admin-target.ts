@@ -4,7 +4,7 @@ import { canonicalJson } from '../core/audit.ts'
 import { ADMIN_TARGET } from '../core/opening.ts'
 import type { PolicyDocument, PolicyKind, TargetPolicy } from '../core/policy.ts'
 import type { PolicyChange } from '../store/contract.ts'
-import { originOf, targetOrigins } from './secret-uses.ts'
+import { originOf, secretUses, targetOrigins } from './secret-uses.ts'
 
 export { ADMIN_TARGET }
 export const ADMIN_ROLES = ['viewer', 'editor', 'approver', 'evaluator', 'admin'] as const
@@ -25,6 +25,7 @@ export function adminOnlyChanges(
   return changes.filter((change) => {
     const name = change.op === 'put' ? change.object.name : change.name
     if (reaches.some((reach) => reach[change.kind].has(name))) return true
+    if (movesEnvSecret(change.kind, before, after, name)) return true
     return change.kind === 'targets' && movesPrivateTarget(named(before, name), named(after, name))
   })
 }
@@ -64,6 +65,25 @@ function movesPrivateTarget(
     before?.private_network !== after?.private_network ||
     canonicalJson(before?.config ?? null) !== canonicalJson(after?.config ?? null)
   )
+}
+
+/**
+ * A variable of the environment may have no origins of its own, so where it is sent is the admin's to
+ * say: which object names it, and that object's destination.
+ */
+function movesEnvSecret(
+  kind: PolicyKind,
+  before: PolicyDocument,
+  after: PolicyDocument,
+  name: string,
+): boolean {
+  const uses = (policy: PolicyDocument) => {
+    const object = policy[kind].find((one) => one.name === name)
+    if (object === undefined) return []
+    return secretUses(kind, object).filter(({ reference }) => reference.startsWith('env:'))
+  }
+  const now = uses(after)
+  return now.length > 0 && JSON.stringify(now) !== JSON.stringify(uses(before))
 }
 
 function named(policy: PolicyDocument, name: string): TargetPolicy | undefined {

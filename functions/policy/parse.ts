@@ -25,8 +25,12 @@ export function parsePolicyObject(
   const unsafe = unsafeJson(value)
   if (unsafe.length > 0) return fail(unsafe)
   const named = withName(value, name)
-  if (!named.ok) return named
-  return readShape<PolicyObject>(OBJECT_SCHEMAS[kind], named.value)
+  return named.ok ? parseSafeObject(kind, named.value) : named
+}
+
+/** Of a value that unsafeJson has nothing against. */
+function parseSafeObject(kind: PolicyKind, value: unknown): Result<PolicyObject, DocumentError[]> {
+  return readShape<PolicyObject>(OBJECT_SCHEMAS[kind], value)
 }
 
 /** The name may be left out where the path gives it; where both do, they must agree. */
@@ -49,36 +53,47 @@ export type ReadDocument = {
 
 /** Reads as much of a document as makes sense, so that all mistakes can be reported at once. */
 export function readPolicyDocument(value: unknown): ReadDocument {
-  const errors: DocumentError[] = unsafeJson(value)
-  const objects: Record<PolicyKind, PolicyObject[]> = perKind(() => [])
-  const places: Record<PolicyKind, number[]> = perKind(() => [])
-  const unreadable: Record<PolicyKind, Set<string>> = perKind(() => new Set())
-  if (errors.length === 0) {
-    if (!isObject(value)) errors.push(mistake('', 'type', 'must be an object'))
-    else errors.push(...unknownMembers(value))
+  const read: Reading = {
+    objects: perKind(() => []),
+    places: perKind(() => []),
+    unreadable: perKind(() => new Set()),
+    errors: unsafeJson(value),
   }
-  for (const kind of isObject(value) && errors.every((error) => error.code !== 'unsafe')
-    ? POLICY_KINDS
-    : []) {
-    const list = (value as Record<string, unknown>)[kind]
-    if (list === undefined) continue
-    if (!Array.isArray(list)) {
-      errors.push(mistake(pointer(kind), 'type', 'must be an array'))
-      continue
-    }
-    for (const [i, item] of list.entries()) {
-      const parsed = parsePolicyObject(kind, item)
-      if (parsed.ok) {
-        objects[kind].push(parsed.value)
-        places[kind].push(i)
-        continue
-      }
-      errors.push(...below(pointer(kind, i), parsed.failure))
-      if (isObject(item) && typeof item['name'] === 'string') unreadable[kind].add(item['name'])
-    }
+  if (read.errors.length === 0) readKinds(value, read)
+  const { objects, ...rest } = read
+  // Each list holds what parseSafeObject made for its kind.
+  return { document: objects as unknown as PolicyDocument, ...rest }
+}
+
+type Reading = {
+  readonly objects: Record<PolicyKind, PolicyObject[]>
+  readonly places: Record<PolicyKind, number[]>
+  readonly unreadable: Record<PolicyKind, Set<string>>
+  readonly errors: DocumentError[]
+}
+
+function readKinds(value: unknown, read: Reading): void {
+  if (!isObject(value)) {
+    read.errors.push(mistake('', 'type', 'must be an object'))
+    return
   }
-  // Each list holds what parsePolicyObject made for its kind.
-  return { document: objects as unknown as PolicyDocument, places, unreadable, errors }
+  read.errors.push(...unknownMembers(value))
+  for (const kind of POLICY_KINDS) {
+    const list = Object.hasOwn(value, kind) ? value[kind] : []
+    if (Array.isArray(list)) for (const [i, item] of list.entries()) readOne(kind, i, item, read)
+    else read.errors.push(mistake(pointer(kind), 'type', 'must be an array'))
+  }
+}
+
+function readOne(kind: PolicyKind, place: number, item: unknown, read: Reading): void {
+  const parsed = parseSafeObject(kind, item)
+  if (parsed.ok) {
+    read.objects[kind].push(parsed.value)
+    read.places[kind].push(place)
+    return
+  }
+  read.errors.push(...below(pointer(kind, place), parsed.failure))
+  if (isObject(item) && typeof item['name'] === 'string') read.unreadable[kind].add(item['name'])
 }
 
 export function parsePolicyDocument(value: unknown): Result<PolicyDocument, DocumentError[]> {

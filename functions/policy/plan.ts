@@ -1,7 +1,6 @@
 // What it takes to get from the stored policy to a document. The same object, written differently, is
 // no change: an unchanged policy bumps no revision.
 import { canonicalJson } from '../core/audit.ts'
-import type { JsonValue } from '../core/identity.ts'
 import type { PolicyDocument, PolicyKind } from '../core/policy.ts'
 import type { PolicyChange, PolicyObject } from '../store/contract.ts'
 import { perKind } from './parse.ts'
@@ -56,5 +55,5 @@ export function isSame(left: PolicyObject, right: PolicyObject): boolean {
 /** The text whose SHA-256 the audit log keeps of an object. */
 export function canonicalObject(object: PolicyObject): string {
   // Policy objects are plain JSON by construction (schema.ts); their types have no index signature.
-  return canonicalJson(object as unknown as JsonValue)
+  return canonicalJson(object)
 }

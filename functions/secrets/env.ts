@@ -1,10 +1,14 @@
 // `env:{NAME}`: secrets in the environment of the deployment. Only names that SALLYPORT_ENV_SECRETS lists,
-// each with the origins it may be sent to: else whoever edits a target could have any variable sent anywhere.
+// with the origins it may be sent to; without any it goes where the target that names it goes, and only
+// an admin may write such a target (policy/admin-target.ts).
 import { Secret } from '../core/credential.ts'
 import { fail, ok } from '../core/result.ts'
 import type { SecretSource } from '../core/secret-source.ts'
 
-export type EnvSecret = { readonly name: string; readonly allowedOrigins: readonly string[] }
+export type EnvSecret = {
+  readonly name: string
+  readonly allowedOrigins: readonly string[] | null
+}
 
 export type EnvSecretMistake = { readonly entry: number; readonly message: string }
 
@@ -30,7 +34,7 @@ export function createEnvSource(deps: {
   }
 }
 
-/** `NAME@https://origin[@https://origin…]`, entries separated by commas. A message never repeats the text. */
+/** `NAME` or `NAME@https://origin[@https://origin…]`, entries separated by commas. A message never repeats the text. */
 export function parseEnvSecrets(text: string): {
   readonly secrets: readonly EnvSecret[]
   readonly mistakes: readonly EnvSecretMistake[]
@@ -40,7 +44,8 @@ export function parseEnvSecrets(text: string): {
   for (const [index, entry] of text.split(',').entries()) {
     const [name = '', ...origins] = entry.trim().split('@')
     const message = mistakeOf(name, origins, secrets)
-    if (message === null) secrets.push({ name, allowedOrigins: origins })
+    if (message === null)
+      secrets.push({ name, allowedOrigins: origins.length === 0 ? null : origins })
     else mistakes.push({ entry: index + 1, message })
   }
   return { secrets, mistakes }
@@ -55,7 +60,6 @@ function mistakeOf(
   // Else a target could be told to send the broker's own key to its origin.
   if (/^(SALLYPORT|DATABASE)_/i.test(name)) return "must not name a setting of the broker's own"
   if (before.some((secret) => secret.name === name)) return 'must not name a variable twice'
-  if (origins.length === 0) return 'must say where it may be sent: NAME@https://origin'
   return origins.every(isOrigin) ? null : 'must give origins such as https://crm.example'
 }
 

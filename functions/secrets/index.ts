@@ -7,8 +7,11 @@ export { createEnvSource, parseEnvSecrets } from './env.ts'
 export { createSealedSource, resealSecrets, sealSecret } from './sealed.ts'
 
 export function createSecrets(sources: readonly SecretSource[]): Secrets & {
-  /** Where a secret may be sent; null when there is none that can be read (policy checks). */
-  allowedOrigins(reference: string): Promise<readonly string[] | null>
+  /**
+   * Where a secret may be sent (policy checks): `any` where it goes with what names it; null when
+   * there is none that can be read.
+   */
+  allowedOrigins(reference: string): Promise<readonly string[] | 'any' | null>
 } {
   const byScheme = new Map(sources.map((source) => [source.scheme, source]))
 
@@ -23,7 +26,7 @@ export function createSecrets(sources: readonly SecretSource[]): Secrets & {
     resolve,
     async allowedOrigins(reference) {
       const secret = await resolve(reference)
-      return secret.ok ? secret.value.allowedOrigins : null
+      return secret.ok ? (secret.value.allowedOrigins ?? 'any') : null
     },
   }
 }

@@ -20,7 +20,7 @@ import {
   insertEventWhere,
 } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
-import type { Driver, Row, Statement } from './driver.ts'
+import type { Driver, Row } from './driver.ts'
 import { flag, integer, json, only, textOrNull } from './row.ts'
 import { SESSION_COLUMNS, toSession, toUsage } from './session-row.ts'
 
@@ -150,10 +150,10 @@ async function readAction(
     killed: flag(state, 'killed'),
     session,
     bindings: changed ? bindings.map((row) => json<BindingPolicy>(row, 'document')) : null,
-    approvals: approvals.map(toApproval).reverse(),
+    approvals: approvals.map(toApproval).toReversed(),
     // Only evaluators read it, and most actions are settled without one.
     get history() {
-      return history.flatMap(toHistory).reverse()
+      return history.flatMap(toHistory).toReversed()
     },
   }
 }

@@ -5,8 +5,8 @@ import type { ChainHead } from '../core/audit.ts'
 
 /** Heads remembered between requests. A forgotten one costs one more attempt. */
 const MAX_HEADS = 10_000
-/** How long an append waits for the one before it. Past that the database decides who was first. */
-const LANE_WAIT_MS = 1000
+/** A lane in which nothing ended for so long is stuck. Past that the database decides who was first. */
+const LANE_STUCK_MS = 1000
 
 /** Events on their way, each chained on the one before it. A lineage ends when one of them is not taken. */
 type Lineage = { tip: ChainHead; inFlight: number; number: number }
@@ -73,38 +73,48 @@ export class ChainHeads {
   }
 }
 
+type Lane = { last: Promise<unknown>; ended: number }
+
 /**
  * One append at a time for each chain. For a driver whose writes may overtake each other, so that those of
  * one isolate do not fight; exactness does not rest on it.
  */
 export class Lanes {
-  readonly #lanes = new Map<string, Promise<unknown>>()
+  readonly #lanes = new Map<string, Lane>()
 
   async enter<T>(chain: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#lanes.get(chain)
-    const turn = before === undefined ? work() : settled(before).then(work)
-    this.#lanes.set(chain, turn)
+    const lane = this.#lanes.get(chain)
+    const turn = lane === undefined ? work() : afterLast(lane).then(work)
+    const mine = lane ?? { last: turn, ended: 0 }
+    mine.last = turn
+    this.#lanes.set(chain, mine)
     try {
       return await turn
     } finally {
-      if (this.#lanes.get(chain) === turn) this.#lanes.delete(chain)
+      mine.ended += 1
+      if (mine.last === turn) this.#lanes.delete(chain)
     }
   }
 }
 
 /**
- * When `before` has ended, however it ended, or after LANE_WAIT_MS: on Workers the request that made it
- * may have been cancelled, and then it never ends.
+ * When the last one has ended, however it ended, or when the lane is stuck: on Workers the request that
+ * one belongs to may have been cancelled, and then it never ends.
  */
-async function settled(before: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const wait = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, LANE_WAIT_MS)
-  })
-  const ended = before.then(
-    () => undefined,
-    () => undefined,
+async function afterLast(lane: Lane): Promise<void> {
+  const { last } = lane
+  const ended = last.then(
+    () => 'ended' as const,
+    () => 'ended' as const,
   )
-  await Promise.race([ended, wait])
-  clearTimeout(timer)
+  for (;;) {
+    const before = lane.ended
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const wait = new Promise<'waited'>((resolve) => {
+      timer = setTimeout(() => resolve('waited'), LANE_STUCK_MS)
+    })
+    const result = await Promise.race([ended, wait])
+    clearTimeout(timer)
+    if (result === 'ended' || lane.ended === before) return
+  }
 }

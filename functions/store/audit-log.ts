@@ -12,8 +12,14 @@ import type { RowSets } from './row.ts'
 /** The chain of everything that administration does. */
 export const ADMIN_CHAIN = 'admin'
 
-/** Other isolates may append to the same chain; each attempt is one round trip. */
-const MAX_ATTEMPTS = 16
+/**
+ * Other isolates may append to the same chain, and one that appends without a break wins every time; the
+ * others wait until it rests. Each attempt is one round trip.
+ */
+const MAX_ATTEMPTS = 100
+/** Losses after which an append waits a little before it tries again. */
+const PATIENT_AFTER = 3
+const MAX_PAUSE_MS = 50
 
 /** Parameters ?1 to ?8 of every insert of an event; a guard's own begin at ?9. */
 const INSERT_EVENT = `INSERT INTO audit_event
@@ -121,6 +127,7 @@ async function appendBehindHead<T>(
       heads.settle(chain, place, found, taken)
     }
     if (found.hash === place.behind.hash) throw new StoreUnavailable('an event was not taken')
+    if (attempt > PATIENT_AFTER) await pause(Math.random() * MAX_PAUSE_MS)
   }
   throw new StoreUnavailable('the audit chain is too busy')
 }
@@ -128,4 +135,10 @@ async function appendBehindHead<T>(
 export function headOf(row: Row): ChainHead {
   const seq = integerOrNull(row, 'head_seq')
   return seq === null ? EMPTY_CHAIN : { seq, hash: textOrNull(row, 'head_hash') }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
 }

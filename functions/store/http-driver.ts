@@ -17,8 +17,9 @@ export function createHttpDriver(options: HttpDriverOptions): Driver {
   const client = createClient({
     url: options.url,
     ...(options.authToken === undefined ? {} : { authToken: options.authToken }),
-    // No queue of its own: on Workers one request must not wait for another's to end.
-    concurrency: 0,
+    // No queue of its own: on Workers one request must not wait for another's to end. Zero would say so,
+    // but the client reads it as its default of 20.
+    concurrency: Number.MAX_SAFE_INTEGER,
     // A redirect could send the token elsewhere; the abort frees the connection of a request nobody awaits.
     fetch: (request: Request) =>
       fetch(request, { redirect: 'manual', signal: AbortSignal.timeout(deadlineMs) }),

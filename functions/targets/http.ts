@@ -248,7 +248,7 @@ async function send(call: {
 }): Promise<Result<OutboundResponse, Failure>> {
   const { site, input, injection, body, calling } = call
   // The caller may go before the answer comes; its end is the upstream call's end (G-10).
-  input.cancelled?.then(() => calling.abort())
+  void input.cancelled?.then(() => calling.abort())
   try {
     const response = await site.outbound({
       method: input.prepared.method,

@@ -48,6 +48,7 @@ export function jwtMethodContract(member: Member): void {
         claims: member.claims['sub'],
         expiresAt: member.claims['exp'],
         attestationHash: createHash('sha256').update(token).digest('hex'),
+        act: null,
         evidence: { alg: member.alg, kid: 'key-1', jwks_age_s: 0 },
       })
     })

@@ -86,7 +86,7 @@ describe('attestations on real key sets', () => {
     const token = await oidcKey.sign(claimsOf(oidcMember))
     for (let i = 0; i < 3; i++) {
       const result = await present(token)
-      expect(result.ok && result.value.identity.method).toBe('oidc')
+      expect(result.ok && result.value.method).toBe('oidc')
     }
     expect(fetched).toEqual([
       `${ISSUER}/.well-known/openid-configuration`,
@@ -98,7 +98,7 @@ describe('attestations on real key sets', () => {
     const { present, fetched, oidcKey, svidKey } = await createBroker()
     const header = { alg: 'ES256', kid: 'key-1' }
     const result = await present(await svidKey.sign(claimsOf(spiffeMember), header))
-    expect(result.ok && result.value.identity.subject).toBe('spiffe://prod.example/agents/a1')
+    expect(result.ok && result.value.subject).toBe('spiffe://prod.example/agents/a1')
     expect(fetched).toEqual([BUNDLE_URL])
     // The OIDC issuer of the same organisation cannot vouch for the trust domain.
     const forged = await oidcKey.sign(claimsOf(spiffeMember, { iss: ISSUER }), {

@@ -185,7 +185,10 @@ describe('rules and judge', () => {
     const judge = fakeEvaluator('judge', { verdict: 'allow' })
     const policies = [policyOf({ judge })]
     const outside = intentWith({ effects: ['send'] })
-    expect(await evaluate({ policies, intent: outside })).toMatchObject({ tier: 'envelope' })
+    const unasked = fakeEvaluator('unasked', {})
+    const both = [policyOf({ judge, floor: unasked })]
+    expect(await evaluate({ policies: both, intent: outside })).toMatchObject({ tier: 'envelope' })
+    expect(unasked.asked).toEqual([])
     expect(await evaluate({ policies, grants: [] })).toMatchObject({ tier: 'floor' })
     const floor = fakeEvaluator('pdp', { verdict: 'deny' })
     expect(await evaluate({ policies: [policyOf({ judge, floor })] })).toMatchObject({
@@ -312,9 +315,9 @@ test('INT-3 whatever evaluators say, nothing is allowed that the floor denies', 
           judge: fakeEvaluator('j', { verdict: j as 'allow' }),
         }),
       ]
-      const denied = await evaluate({ policies, mode: mode as 'enforce', grants: [] })
+      const denied = await evaluate({ policies, mode: mode, grants: [] })
       expect(denied.verdict).toBe('deny')
-      const verdict = await evaluate({ policies, mode: mode as 'enforce' })
+      const verdict = await evaluate({ policies, mode: mode })
       if (f !== 'allow') expect(verdict.verdict).not.toBe('allow')
       if (mode === 'enforce' && j === 'deny') expect(verdict.verdict).toBe('deny')
     }),

@@ -247,7 +247,7 @@ describe('the key set', () => {
     const { keys: published } = await keys.jwks()
     expect(published).toHaveLength(1)
     for (const jwk of published) {
-      expect(Object.keys(jwk).sort()).toEqual(['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y'])
+      expect(Object.keys(jwk).toSorted()).toEqual(['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y'])
       expect(jwk).toMatchObject({ kty: 'EC', crv: 'P-256', use: 'sig', alg: 'ES256' })
       const parameters = jwk as Parameters<typeof calculateJwkThumbprint>[0]
       expect(await calculateJwkThumbprint(parameters)).toBe(jwk['kid'])
@@ -372,6 +372,19 @@ describe('the key set', () => {
       expect(await old.verify(stranger, now)).toEqual({ ok: false, failure: 'bad_signature' })
     }
     expect(store.reads).toBe(before + 1)
+  })
+
+  test('handles of a new key that come all at once are all accepted, with one read', async () => {
+    const [old, fresh] = [isolate(), isolate()]
+    await old.ensure()
+    store.rows = []
+    const tokens = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => fresh.signer.sign(claims({ jti: `jti_${i}` }))),
+    )
+    const reads = store.reads
+    const results = await Promise.all(tokens.map((token) => old.verify(token, now)))
+    expect(results.every((result) => result.ok)).toBe(true)
+    expect(store.reads).toBe(reads + 1)
   })
 
   test('the hot path neither reads the store nor opens a seal again', async () => {

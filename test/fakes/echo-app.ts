@@ -73,6 +73,7 @@ export async function createEchoApp(platform: Platform, _config: Config): Promis
       return Response.json(await report(platform, request, facts))
     },
     ready: async () => {},
+    applyPolicy: async () => {},
     migrate: async () => {
       seen.migrated += 1
     },

@@ -163,7 +163,7 @@ class HranaDatabase {
       }
     }
     for (const [index, { condition, stmt }] of steps.entries()) {
-      if (condition != null && !holds(condition)) continue
+      if (condition !== null && condition !== undefined && !holds(condition)) continue
       try {
         results[index] = this.#execute(stmt, texts)
       } catch (error) {
@@ -183,7 +183,7 @@ class HranaDatabase {
         cols: [],
         rows: [],
         affected_row_count: Number(changes),
-        last_insert_rowid: String(lastInsertRowid),
+        last_insert_rowid: `${lastInsertRowid}`,
       }
     }
     const cols = prepared.columns().map(({ name, type }) => ({ name, decltype: type }))

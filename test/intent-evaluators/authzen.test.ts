@@ -148,7 +148,7 @@ describe('RB-16 DEP-7 standards §15 whatever is not a decision is a denial', ()
     ['\uFEFF{"decision":true}'],
     ['I am sorry, but I cannot help with that request.'],
     ['```json\n{"decision":true}\n```'],
-    [`${'['.repeat(50_000)}`],
+    ['['.repeat(50_000)],
   ])('%j', async (reply) => {
     expect(await ask(reply)).toEqual(denied('judge_invalid'))
   })

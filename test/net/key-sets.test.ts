@@ -28,7 +28,7 @@ let jwks: readonly JsonObject[]
 beforeAll(async () => {
   const made = [1, 2, 3].map(async (index): Promise<JsonObject> => {
     const { publicKey } = await jose.generateKeyPair('ES256', { extractable: true })
-    return { ...(await jose.exportJWK(publicKey)), kid: `k${index}` } as JsonObject
+    return { ...(await jose.exportJWK(publicKey)), kid: `k${index}` }
   })
   jwks = await Promise.all(made)
 })

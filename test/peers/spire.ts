@@ -62,8 +62,9 @@ export async function startSpire(trustDomain: string, spiffeId: string): Promise
     await makeCertificate(folder)
     const serverConfig = join(folder, 'server.conf')
     await writeFile(serverConfig, serverConf({ folder, trustDomain, serverPort, bundlePort }))
-    children.push(start('spire-server', ['run', '-config', serverConfig], folder))
-    await eventually(() => server('healthcheck'))
+    const serverProcess = start('spire-server', ['run', '-config', serverConfig], folder)
+    children.push(serverProcess)
+    await eventually(() => server('healthcheck'), serverProcess)
 
     const bundleFile = join(folder, 'bundle.pem')
     await writeFile(bundleFile, await server('bundle', 'show', '-format', 'pem'))
@@ -73,23 +74,25 @@ export async function startSpire(trustDomain: string, spiffeId: string): Promise
     const agentConfig = join(folder, 'agent.conf')
     await writeFile(agentConfig, agentConf({ folder, trustDomain, serverPort }))
     const agentArgs = ['run', '-config', agentConfig, '-joinToken', generated.value]
-    children.push(start('spire-agent', agentArgs, folder))
+    const agentProcess = start('spire-agent', agentArgs, folder)
+    children.push(agentProcess)
     const agent = join(BIN, 'spire-agent')
-    await eventually(() => run(agent, ['healthcheck', '-socketPath', agentSocket]))
+    await eventually(() => run(agent, ['healthcheck', '-socketPath', agentSocket]), agentProcess)
 
     const parent = `spiffe://${trustDomain}/spire/agent/join_token/${generated.value}`
-    const selector = `unix:uid:${process.getuid?.() ?? 0}`
-    await server(
-      ...['entry', 'create', '-parentID', parent, '-spiffeID', spiffeId],
-      ...['-selector', selector],
-    )
+    const entry = ['-parentID', parent, '-spiffeID', spiffeId]
+    const selector = ['-selector', `unix:uid:${process.getuid?.() ?? 0}`]
+    await server('entry', 'create', ...entry, ...selector)
     return {
       bundleUrl: `https://127.0.0.1:${bundlePort}`,
       caFile: join(folder, 'cert.pem'),
       async fetchJwtSvid(audience) {
         // The agent learns of a new entry at its next sync, some seconds later.
         const args = ['api', 'fetch', 'jwt', '-audience', audience, '-output', 'json']
-        const { stdout } = await eventually(() => run(agent, [...args, '-socketPath', agentSocket]))
+        const { stdout } = await eventually(
+          () => run(agent, [...args, '-socketPath', agentSocket]),
+          agentProcess,
+        )
         return firstSvid(JSON.parse(stdout))
       },
       stop,
@@ -109,12 +112,10 @@ function firstSvid(answer: unknown): string {
 }
 
 async function makeCertificate(folder: string): Promise<void> {
-  await run('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
-    ...['-days', '2', '-subj', '/CN=bundle endpoint'],
-    ...['-addext', 'subjectAltName=IP:127.0.0.1'],
-    ...['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')],
-  ])
+  const request = 'req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2'
+  const names = ['-subj', '/CN=bundle endpoint', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')]
+  await run('openssl', [...request.split(' '), ...names, ...files])
 }
 
 type ConfFacts = { readonly folder: string; readonly trustDomain: string; serverPort: number }
@@ -138,6 +139,7 @@ server {
         serving_cert_file {
           cert_file_path = "${folder}/cert.pem"
           key_file_path = "${folder}/key.pem"
+          file_sync_interval = "1h"
         }
       }
     }
@@ -181,14 +183,14 @@ function start(program: (typeof PROGRAMS)[number], args: string[], folder: strin
   return child
 }
 
-/** What it gives, as soon as it gives it. */
-async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
+/** What it gives, as soon as it gives it; `process` has to be alive for it. */
+async function eventually<T>(attempt: () => Promise<T>, process: ChildProcess): Promise<T> {
   const deadline = Date.now() + START_TIMEOUT_MS
   for (;;) {
     try {
       return await attempt()
     } catch (error) {
-      if (Date.now() > deadline) throw error
+      if (process.exitCode !== null || Date.now() > deadline) throw error
       await sleep(250)
     }
   }

@@ -10,8 +10,8 @@ const DOCUMENT = {
   intent_policies: [intentPolicy()],
 }
 
-function codes(body: Record<string, never>): string[] {
-  const errors: readonly { path: string; code: string }[] = body['errors'] ?? ([] as never)
+function codes(body: Record<string, unknown>): string[] {
+  const errors = (body['errors'] ?? []) as readonly { path: string; code: string }[]
   return errors.map(({ path, code }) => `${path} ${code}`)
 }
 

@@ -30,7 +30,7 @@ export type Got = {
   readonly headers: Headers
   readonly text: string
   // Tests read what they know of.
-  readonly body: Record<string, never>
+  readonly body: Record<string, unknown>
 }
 
 export function adminWorld(
@@ -83,7 +83,7 @@ export function adminWorld(
       if (!rolePermits(known, role)) return fail<Failure>({ kind: 'forbidden', needs: role })
       return ok({ name, role: known, sessionId: 'ses_admin' })
     },
-    sealSecret: async (name, value) => `sealed(${name},${value.length})`,
+    sealSecret: async ({ name, value }) => `sealed(${name},${value.length})`,
     issuer: 'https://broker.example',
     allowInsecureLoopback: false,
     clock,
@@ -107,12 +107,12 @@ export function adminWorld(
         : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
     const text = await response.text()
-    const isJson = /json/.test(response.headers.get('content-type') ?? '')
+    const isJson = text !== '' && /json/.test(response.headers.get('content-type') ?? '')
     return {
       status: response.status,
       headers: response.headers,
       text,
-      body: isJson ? (JSON.parse(text) as Record<string, never>) : {},
+      body: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
     }
   }
 
