@@ -1,4 +1,5 @@
 // What differs by runtime, filled in by the entries and nowhere else.
+import type { UntrustedCertificate } from './core/auth-method.ts'
 import type { Clock, Hashing, Ids } from './core/ports.ts'
 import type { Outbound } from './net/outbound.ts'
 import type { Driver } from './store/driver.ts'
@@ -30,4 +31,6 @@ export type RequestFacts = {
   readonly clientAddress: string | null
   /** Every header line, in order, where the runtime keeps them apart; else as joined by it. */
   readonly headerLines: readonly (readonly [string, string])[]
+  /** The client certificate that the platform vouches for, by the connection or the event; else absent. */
+  readonly clientCertificate?: UntrustedCertificate | null
 }

@@ -1,15 +1,18 @@
 // From what a caller presented to one identity: candidates by issuer or trust domain, before any I/O,
 // and exactly one of them must accept (design/api.md, "Which Auth Method").
-import type { AttestationFault, CompiledAuthMethod, UntrustedAttestation } from './auth-method.ts'
+import {
+  type AttestationFault,
+  type Selector,
+  selectorKey,
+  type UntrustedAttestation,
+} from './auth-method.ts'
 import type { Identity } from './identity.ts'
 import type { Result } from './result.ts'
 import { fail, ok } from './result.ts'
 import type { PolicySnapshot } from './snapshot.ts'
 
-/** Where to look a token up, read from its unverified content. Selects a rule, and grants nothing. */
-export type UntrustedSelector =
-  | { readonly by: 'issuer'; readonly issuer: string }
-  | { readonly by: 'trust_domain'; readonly trustDomain: string }
+/** Read from unverified content: it selects rules, and grants nothing. */
+export type UntrustedSelector = Selector
 
 export type SelectAttestation = (
   attestation: UntrustedAttestation,
@@ -24,7 +27,8 @@ export async function verifyAttestation(
 ): Promise<Result<Identity, RefusedAttestation>> {
   const selected = input.select(attestation)
   if (!selected.ok) return selected
-  const candidates = candidatesOf(selected.value, input.snapshot).filter(
+  const listed = input.snapshot.methodsBySelector.get(selectorKey(selected.value)) ?? []
+  const candidates = listed.filter(
     (method) =>
       (input.authMethod === null || method.name === input.authMethod) &&
       method.tokenTypes.includes(attestation.tokenType),
@@ -41,13 +45,4 @@ export async function verifyAttestation(
   if (identity === undefined) return fail(refusal)
   if (accepted.length > 1) return fail({ reason: 'ambiguous_method' })
   return ok(identity)
-}
-
-function candidatesOf(
-  selector: UntrustedSelector,
-  snapshot: PolicySnapshot,
-): readonly CompiledAuthMethod[] {
-  return selector.by === 'issuer'
-    ? (snapshot.methodsByIssuer.get(selector.issuer) ?? [])
-    : (snapshot.methodsByTrustDomain.get(selector.trustDomain) ?? [])
 }

@@ -5,10 +5,43 @@ import type { Identity, JsonObject } from './identity.ts'
 import type { AuthMethodPolicy, DocumentError } from './policy.ts'
 import type { Result } from './result.ts'
 
+/**
+ * The client certificate of the connection, as the platform saw it: never from a header that anyone can
+ * set (CA-09). It proves nothing yet; a method builds the path to its own roots.
+ */
+export type UntrustedCertificate = {
+  /** DER, leaf first, as far as the platform hands the chain on. */
+  readonly chain: readonly Uint8Array[]
+  /** Whether the platform says that the client holds the leaf's key and its own checks passed. */
+  readonly provenByPlatform: boolean
+}
+
 /** What a caller presented. Nothing in it is trusted. */
 export type UntrustedAttestation = {
   readonly tokenType: string
+  /** For `urn:sallyport:token-type:mtls` the literal `tls`. */
   readonly token: string
+  /** The certificate of the connection, whatever the token type; null where there is none. */
+  readonly certificate?: UntrustedCertificate | null
+}
+
+/** Where an attestation is looked up, before any I/O (design/api.md, "Which Auth Method"). */
+export type Selector =
+  | { readonly by: 'issuer'; readonly issuer: string }
+  | { readonly by: 'trust_domain'; readonly trustDomain: string }
+  /** Methods whose attestations name nothing that could select one: SigV4, certificates, opaque tokens. */
+  | { readonly by: 'token_type'; readonly tokenType: string }
+
+/** Equal for equal selectors. */
+export function selectorKey(selector: Selector): string {
+  switch (selector.by) {
+    case 'issuer':
+      return `issuer ${selector.issuer}`
+    case 'trust_domain':
+      return `trust_domain ${selector.trustDomain}`
+    case 'token_type':
+      return `token_type ${selector.tokenType}`
+  }
 }
 
 export type AttestationFault = {
@@ -22,10 +55,7 @@ export type AttestationFault = {
 export interface CompiledAuthMethod {
   readonly name: string
   readonly type: string
-  /** Where a token of this method can be recognised before any I/O (design/api.md, "Which Auth Method"). */
-  readonly selector:
-    | { readonly by: 'issuer'; readonly issuer: string }
-    | { readonly by: 'trust_domain'; readonly trustDomain: string }
+  readonly selector: Selector
   /** Token types of its family member. */
   readonly tokenTypes: readonly string[]
   /** Whether these verified claims of an open session would still be accepted (policy changed meanwhile). */

@@ -13,10 +13,8 @@ export type CompiledIntentPolicy = {
 
 export type PolicySnapshot = {
   readonly revision: number
-  /** Enabled methods by exact issuer. */
-  readonly methodsByIssuer: ReadonlyMap<string, readonly CompiledAuthMethod[]>
-  /** Enabled SPIFFE methods by trust domain. */
-  readonly methodsByTrustDomain: ReadonlyMap<string, readonly CompiledAuthMethod[]>
+  /** Enabled methods by `selectorKey`. */
+  readonly methodsBySelector: ReadonlyMap<string, readonly CompiledAuthMethod[]>
   readonly methods: ReadonlyMap<string, CompiledAuthMethod>
   readonly targets: ReadonlyMap<string, CompiledTarget>
   readonly intentPolicies: ReadonlyMap<string, CompiledIntentPolicy>

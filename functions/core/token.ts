@@ -8,6 +8,9 @@ export const TOKEN_TYPES = {
   jwt: 'urn:ietf:params:oauth:token-type:jwt',
   idToken: 'urn:ietf:params:oauth:token-type:id_token',
   accessToken: 'urn:ietf:params:oauth:token-type:access_token',
+  awsSigV4: 'urn:sallyport:token-type:aws-sigv4',
+  opaque: 'urn:sallyport:token-type:oauth-opaque',
+  mtls: 'urn:sallyport:token-type:mtls',
 } as const
 
 /** RFC 9068 §2.2 plus `sid`. */

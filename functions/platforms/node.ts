@@ -25,13 +25,16 @@ export type RunningNode = { readonly url: string; stop(): Promise<void> }
 
 /** Serves until a signal ends the process; refuses to start with every bad setting named. */
 export async function runNode(createApp: CreateApp): Promise<void> {
-  const started = await startNode(createApp, (name) => process.env[name])
-  if (!started.ok) {
-    for (const { setting, message } of started.failure) console.error(`${setting} ${message}`)
-    process.exitCode = 1
-    return
-  }
-  stopOnSignals(started.value)
+  const starting = startNode(createApp, (name) => process.env[name])
+  // Before the first request can be taken: an early signal waits for the start and then ends it in order.
+  stopOnSignals(async () => {
+    const started = await starting
+    if (started.ok) await started.value.stop()
+  })
+  const started = await starting
+  if (started.ok) return
+  for (const { setting, message } of started.failure) console.error(`${setting} ${message}`)
+  process.exit(1)
 }
 
 /** Listens once the app is there; also what the CLI and the quickstart start. */
@@ -115,17 +118,17 @@ function listenHost(issuer: string): string | undefined {
   return hostname === '[::1]' ? '::1' : hostname
 }
 
-function stopOnSignals(running: RunningNode): void {
+function stopOnSignals(stop: () => Promise<void>): void {
   let isStopping = false
-  const stop = () => {
+  const onSignal = () => {
     // A second signal is an order, not a request.
     if (isStopping) process.exit(1)
     isStopping = true
-    void running.stop().then(
+    void stop().then(
       () => process.exit(0),
       () => process.exit(1),
     )
   }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
 }

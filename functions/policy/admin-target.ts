@@ -77,6 +77,8 @@ function movesEnvSecret(
   after: PolicyDocument,
   name: string,
 ): boolean {
+  // Bindings name no secret, and there may be 100,000 of them.
+  if (kind === 'bindings') return false
   const uses = (policy: PolicyDocument) => {
     const object = policy[kind].find((one) => one.name === name)
     if (object === undefined) return []

@@ -1,6 +1,6 @@
 // The policy as this isolate holds it: compiled, keyed by its revision, loaded once however many requests
 // wait for it. An object that does not compile is left out and matches nothing (fail closed).
-import type { AuthMethodType, CompiledAuthMethod } from '../core/auth-method.ts'
+import { type AuthMethodType, type CompiledAuthMethod, selectorKey } from '../core/auth-method.ts'
 import type { CompiledEvaluator, EvaluatorType } from '../core/evaluator.ts'
 import type {
   AuthMethodPolicy,
@@ -120,7 +120,8 @@ function compiler(deps: PolicySourceDeps): Compile {
       compileIntentPolicy(policy, deps.types.evaluators),
     )
     kept = next
-    return { revision, methods, ...bySelector(methods.values()), targets, intentPolicies }
+    const methodsBySelector = bySelector(methods.values())
+    return { revision, methods, methodsBySelector, targets, intentPolicies }
   }
 }
 
@@ -181,16 +182,10 @@ function compileEvaluator(
   return type === undefined || type.validate(policy).length > 0 ? undefined : type.compile(policy)
 }
 
-function bySelector(
-  methods: Iterable<CompiledAuthMethod>,
-): Pick<PolicySnapshot, 'methodsByIssuer' | 'methodsByTrustDomain'> {
-  const methodsByIssuer = new Map<string, CompiledAuthMethod[]>()
-  const methodsByTrustDomain = new Map<string, CompiledAuthMethod[]>()
-  for (const method of methods) {
-    if (method.selector.by === 'issuer') append(methodsByIssuer, method.selector.issuer, method)
-    else append(methodsByTrustDomain, method.selector.trustDomain, method)
-  }
-  return { methodsByIssuer, methodsByTrustDomain }
+function bySelector(methods: Iterable<CompiledAuthMethod>): Map<string, CompiledAuthMethod[]> {
+  const methodsBySelector = new Map<string, CompiledAuthMethod[]>()
+  for (const method of methods) append(methodsBySelector, selectorKey(method.selector), method)
+  return methodsBySelector
 }
 
 function append<T>(lists: Map<string, T[]>, key: string, item: T): void {

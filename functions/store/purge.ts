@@ -13,9 +13,9 @@ const PURGE_APPROVALS = `DELETE FROM approval WHERE seq IN (
   SELECT seq FROM approval WHERE expires_at < ?1 LIMIT ?2) RETURNING seq`
 const PURGE_SESSION_BINDINGS = `DELETE FROM session_binding
   WHERE (target, binding, session_id) IN (
-    SELECT g.value ->> 'target', b.value, s.id FROM (
-      SELECT id, facts FROM session WHERE expires_at < ?1 ORDER BY expires_at, seq LIMIT ?2) AS s
-    CROSS JOIN json_each(s.facts, '$.grants') AS g
+    SELECT g.value ->> 'target', b.value, expired.id FROM (
+      SELECT id, facts FROM session WHERE expires_at < ?1 ORDER BY expires_at, seq LIMIT ?2) AS expired
+    CROSS JOIN json_each(expired.facts, '$.grants') AS g
     CROSS JOIN json_each(CASE WHEN json_array_length(g.value, '$.bindings') = 0
       THEN '[""]' ELSE g.value -> '$.bindings' END) AS b)`
 const PURGE_SESSIONS = `DELETE FROM session WHERE seq IN (

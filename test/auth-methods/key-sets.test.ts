@@ -1,5 +1,6 @@
 // The family on the real key sets, with an issuer that is only a function: what is fetched, and what is
 // not, for a token.
+import { selectorKey } from '../../functions/core/auth-method.ts'
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { createAuthMethodTypes } from '../../functions/auth-methods/index.ts'
@@ -53,8 +54,7 @@ async function createBroker() {
   const snapshot: PolicySnapshot = {
     revision: 1,
     methods: new Map(methods.map((method) => [method.name, method])),
-    methodsByIssuer: new Map([[ISSUER, methods.slice(0, 1)]]),
-    methodsByTrustDomain: new Map([[TRUST_DOMAIN, methods.slice(1)]]),
+    methodsBySelector: new Map(methods.map((method) => [selectorKey(method.selector), [method]])),
     targets: new Map(),
     intentPolicies: new Map(),
   }

@@ -61,8 +61,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
   if (http === undefined) throw new Error('http is not registered')
   const snapshot: PolicySnapshot = {
     revision: 7,
-    methodsByIssuer: new Map(),
-    methodsByTrustDomain: new Map(),
+    methodsBySelector: new Map(),
     methods: new Map([[method.name, method]]),
     targets: new Map([[target.name, http.compile(target)]]),
     intentPolicies: new Map(policies.map((policy) => [policy.policy.name, policy])),

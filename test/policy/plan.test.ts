@@ -130,4 +130,22 @@ describe('what only an admin may change', () => {
     expect(beyondEditor({ targets: [open] }, { targets: [] })).toEqual(['delete targets/crm'])
     expect(beyondEditor({ targets: [open] }, { targets: [{ ...open, labels: ['x'] }] })).toEqual([])
   })
+
+  test('is where a variable of the environment is sent, and not the rest of what names it', () => {
+    const open = target({ credential: { inject: 'bearer', secret: 'env:CRM' } })
+    const moved = { ...open, config: { base_url: 'https://evil.example' } }
+    expect(beyondEditor({}, { targets: [open] })).toEqual(['put targets/crm'])
+    expect(beyondEditor({ targets: [open] }, { targets: [moved] })).toEqual(['put targets/crm'])
+    expect(beyondEditor({ targets: [open] }, { targets: [{ ...open, labels: ['x'] }] })).toEqual([])
+    expect(beyondEditor({ targets: [open] }, { targets: [] })).toEqual([])
+    const judge = { type: 'authzen', url: 'https://judge.example', secret: 'env:CRM' }
+    expect(beyondEditor({}, { intent_policies: [intentPolicy({ judge })] })).toEqual([
+      'put intent_policies/default',
+    ])
+  })
+
+  test('is told for 20,000 changed bindings without looking through all for each', () => {
+    const bindings = Array.from({ length: 20_000 }, (_, i) => binding({ name: `b${i}` }))
+    expect(beyondEditor({}, { bindings })).toEqual([])
+  })
 })

@@ -37,7 +37,7 @@ describe('the policy source', () => {
     store.set('targets', target({ name: 'off', enabled: false }))
     store.set('intent_policies', intentPolicy({ name: 'off', enabled: false }))
     const snapshot = await source.current()
-    const found = snapshot.methodsByIssuer.get('https://oidc.example') ?? []
+    const found = snapshot.methodsBySelector.get('issuer https://oidc.example') ?? []
     expect(found.map(({ name }) => name)).toEqual(['prod', 'second'])
     expect([...snapshot.methods.keys()]).toEqual(['prod', 'second'])
     expect([...snapshot.targets.keys()]).toEqual(['crm'])

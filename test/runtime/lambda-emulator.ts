@@ -62,7 +62,10 @@ export async function startLambdaEmulator(
     const invocation = running.get(call?.[2] ?? '')
     if (invocation === undefined) return void outgoing.writeHead(404).end()
     running.delete(invocation.id)
-    void settle(invocation, call?.[3] ?? '', incoming).then(() => outgoing.writeHead(202).end('{}'))
+    void settle(invocation, call?.[3] ?? '', incoming).then(
+      () => outgoing.writeHead(202).end('{}'),
+      () => outgoing.destroy(),
+    )
   })
   const front = createServer((incoming, outgoing) => {
     void readAll(incoming).then((body) => {
@@ -76,7 +79,7 @@ export async function startLambdaEmulator(
       const waiting = idle.shift()
       if (waiting === undefined) queue.push(invocation)
       else hand(waiting, invocation)
-    })
+    }, ignoreGoneClient)
   })
   const apiPort = await listen(runtimeApi, 0)
   const port = await listen(front, frontPort)
@@ -89,6 +92,9 @@ export async function startLambdaEmulator(
     },
   }
 }
+
+/** A client that leaves while it sends is no invocation. */
+function ignoreGoneClient(): void {}
 
 /** A process per execution environment, with the environment variables that AWS sets. */
 function environment(apiPort: number, options: LambdaOptions): ChildProcess {

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chainEvent, EMPTY_CHAIN } from '../../functions/core/audit.ts'
 import type { Driver } from '../../functions/store/driver.ts'
 import type { Stores } from '../../functions/store/index.ts'
+import { openStore, STORE_KINDS } from './rig.ts'
+import type { Opened } from './rig.ts'
 import {
   actionOf,
   bindingOf,
@@ -13,12 +15,9 @@ import {
   hashing,
   NOW,
   openSession,
-  openStore,
   sessionOf,
-  STORE_KINDS,
   storesOn,
-} from './rig.ts'
-import type { Opened } from './rig.ts'
+} from './values.ts'
 
 // The local D1 takes tens of milliseconds for a batch.
 const LOAD = {

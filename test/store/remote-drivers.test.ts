@@ -7,7 +7,7 @@ import type { Driver } from '../../functions/store/driver.ts'
 import { createHttpDriver } from '../../functions/store/http-driver.ts'
 import type { HranaServer } from '../fakes/hrana-server.ts'
 import { startHranaServer } from '../fakes/hrana-server.ts'
-import { eventOf, NOW, openSession, sessionOf, storesOn, decisionOf, freshId } from './rig.ts'
+import { eventOf, NOW, openSession, sessionOf, storesOn, decisionOf, freshId } from './values.ts'
 
 const DEADLINE_MS = 300
 const SELECT = [{ sql: 'SELECT 1 AS one', args: [] }]

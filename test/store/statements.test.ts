@@ -18,7 +18,7 @@ import { SECRET_STATEMENTS } from '../../functions/store/secret-store.ts'
 import { INSERT_SESSION, INSERT_SESSION_BINDINGS } from '../../functions/store/session-row.ts'
 import { SESSION_STATEMENTS, SESSION_STATEMENTS_BY } from '../../functions/store/session-store.ts'
 import { SIGNING_KEY_STATEMENTS } from '../../functions/store/signing-key-store.ts'
-import { bindingOf, eventOf, storesOn } from './rig.ts'
+import { bindingOf, eventOf, storesOn } from './values.ts'
 
 /** What an exchange, an action, a refusal, a review or a revocation of one session runs. */
 const HOT = {
@@ -106,6 +106,22 @@ describe('statements', () => {
     expect([...new Set(numbers)].toSorted((a, b) => a - b)).toEqual(
       Array.from({ length: highest }, (__, index) => index + 1),
     )
+  })
+
+  test('a full scan is recognised as one', () => {
+    const scans = [POLICY_STATEMENTS.READ_BINDINGS, 'SELECT 1 FROM session s WHERE s.state = ?1']
+    for (const sql of scans) expect(planOf(sql).some((one) => FULL_SCAN.test(one))).toBe(true)
+  })
+
+  test.each([
+    ['identity', 'session_by_identity'],
+    ['agent', 'session_by_agent'],
+    ['authMethod', 'session_by_auth_method'],
+    ['binding', 'session_binding_by_binding'],
+    ['target', 'PRIMARY KEY (target=?)'],
+  ] as const)('a revocation by %s searches %s', (finder, index) => {
+    const { END_ALL, COUNT } = SESSION_STATEMENTS_BY[finder]
+    for (const sql of [END_ALL, COUNT]) expect(planOf(sql).join('\n')).toContain(index)
   })
 
   test.each(Object.entries(INDEXED))('%s finds its rows by index', (_, sql) => {

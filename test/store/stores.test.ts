@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PolicyChange } from '../../functions/store/contract.ts'
 import type { Driver } from '../../functions/store/driver.ts'
 import type { Stores } from '../../functions/store/index.ts'
+import { openStore, STORE_KINDS } from './rig.ts'
+import type { Opened } from './rig.ts'
 import {
   bindingOf,
   decisionOf,
@@ -12,11 +14,8 @@ import {
   grantOf,
   NOW,
   openSession,
-  openStore,
-  STORE_KINDS,
   storesOn,
-} from './rig.ts'
-import type { Opened } from './rig.ts'
+} from './values.ts'
 
 const FIRST = { cursor: null, limit: 100 }
 const method = { name: 'ci', enabled: true, type: 'oidc', subject: 'workload', config: {} } as const
