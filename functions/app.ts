@@ -126,7 +126,7 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
       ids: paths.ids,
       hashing: paths.hashing,
       sendFailure,
-      onPolicyChanged: () => undefined,
+      onPolicyChanged: () => paths.policy.noteChange(),
     }),
   )
   app.route('/', evaluationRoutes({ ...paths, authenticate, sendFailure, issuer }))

@@ -22,6 +22,8 @@ export type Config = {
   readonly envSecrets: readonly EnvSecret[]
   readonly policyFile: string | null
   readonly allowInsecureLoopback: boolean
+  /** Files of the certificate chain and key that the Node server ends TLS with; absent: something in front does. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string }
   readonly logLevel: LogLevel
 }
 
@@ -47,11 +49,12 @@ export function readConfig(
 ): Result<Config, readonly SettingError[]> {
   const settings = new Settings(env)
   const port = readPort(settings)
+  const tls = readTls(settings, defaults.runtime)
   const databaseUrl = readDatabaseUrl(settings, defaults.runtime)
   const databaseAuthToken = settings.text('DATABASE_AUTH_TOKEN')
   const kek = readKek(settings, databaseUrl, defaults)
   const config: Config = {
-    issuer: readIssuer(settings, port, defaults.runtime),
+    issuer: readIssuer(settings, { port, runtime: defaults.runtime, endsTls: tls !== null }),
     port,
     databaseUrl,
     ...(databaseAuthToken === null ? {} : { databaseAuthToken }),
@@ -61,6 +64,7 @@ export function readConfig(
     envSecrets: readEnvSecrets(settings),
     policyFile: readPolicyFile(settings, defaults.runtime),
     allowInsecureLoopback: readSwitch(settings, 'SALLYPORT_ALLOW_INSECURE_LOOPBACK'),
+    ...(tls === null ? {} : { tls }),
     logLevel: readLogLevel(settings),
   }
   return settings.errors.length === 0 ? ok(config) : fail(settings.errors)
@@ -102,8 +106,14 @@ function readPort(settings: Settings): number {
   return DEFAULT_PORT
 }
 
-function readIssuer(settings: Settings, port: number, runtime: RuntimeName): string {
-  const fallback = `http://127.0.0.1:${port}`
+type Listening = {
+  readonly port: number
+  readonly runtime: RuntimeName
+  readonly endsTls: boolean
+}
+
+function readIssuer(settings: Settings, { port, runtime, endsTls }: Listening): string {
+  const fallback = `${endsTls ? 'https' : 'http'}://127.0.0.1:${port}`
   const text = settings.text('SALLYPORT_ISSUER')
   if (text === null) {
     // Only Node knows the address it is reached at; elsewhere a guess would end up in signed tokens.
@@ -120,8 +130,9 @@ function readIssuer(settings: Settings, port: number, runtime: RuntimeName): str
       'SALLYPORT_ISSUER',
       `must be an origin only, without path, query, credentials or trailing slash: ${url.origin}`,
     )
-  } else if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
-    settings.refuse('SALLYPORT_ISSUER', 'must be https; plain http is for loopback only')
+  } else if (url.protocol === 'http:' && (endsTls || !isLoopbackHost(url.hostname))) {
+    const where = endsTls ? 'SALLYPORT_TLS_CERT is set' : 'plain http is for loopback only'
+    settings.refuse('SALLYPORT_ISSUER', `must be https; ${where}`)
   }
   return text
 }
@@ -242,6 +253,19 @@ function readPolicyFile(settings: Settings, runtime: RuntimeName): string | null
     )
   }
   return text
+}
+
+function readTls(settings: Settings, runtime: RuntimeName): NonNullable<Config['tls']> | null {
+  const certFile = settings.text('SALLYPORT_TLS_CERT')
+  const keyFile = settings.text('SALLYPORT_TLS_KEY')
+  if (certFile === null && keyFile === null) return null
+  if (runtime !== 'node') {
+    settings.refuse('SALLYPORT_TLS_CERT', 'is for the Node server: the platform ends TLS here')
+  }
+  if (certFile !== null && keyFile !== null) return { certFile, keyFile }
+  const missing = certFile === null ? 'SALLYPORT_TLS_CERT' : 'SALLYPORT_TLS_KEY'
+  settings.refuse(missing, 'is required: certificate and key are two PEM files')
+  return null
 }
 
 function readSwitch(settings: Settings, name: string): boolean {

@@ -6,7 +6,7 @@ import type { HandleVerifier } from './core/ports.ts'
 import { fail, ok } from './core/result.ts'
 import { readHandleClaims } from './core/token.ts'
 import { createAuthMethodTypes } from './auth-methods/index.ts'
-import { selectAttestation } from './auth-methods/jwt.ts'
+import { selectAttestation } from './auth-methods/select.ts'
 import { celConditions } from './conditions/cel.ts'
 import type { Config } from './config.ts'
 import { createHandleKeys, type HandleKeys } from './crypto/handle-keys.ts'
@@ -49,7 +49,17 @@ export function createServices(platform: Platform, config: Config): Services {
   const keySets = createKeySets({ outbound, clock, reach })
   const ownIssuers = [config.issuer, `${config.issuer}/federation`]
   const types: PolicyTypes = {
-    authMethods: createAuthMethodTypes({ keySets, clock, hashing, reach, ownIssuers }),
+    authMethods: createAuthMethodTypes({
+      keySets,
+      clock,
+      hashing,
+      reach,
+      ownIssuers,
+      issuer: config.issuer,
+      outbound,
+      secrets: secrets.resolve,
+      canTrustOwnCa: platform.runtime !== 'workerd',
+    }),
     targets: createTargetTypes({ outbound, reach }),
     evaluators: createEvaluatorTypes({ outbound, reach, secrets: secrets.resolve, clock }),
     conditions: celConditions(),

@@ -22,8 +22,8 @@ export function runtimesPage(): string {
     'to its row. Byte figures are of the body alone. Whatever an entry cannot carry is refused with an error,',
     'never cut.',
     '',
-    '| entry | request streams | response streams | largest request | largest response | repeated headers | path | client address |',
-    '|---|---|---|---|---|---|---|---|',
+    '| entry | request streams | response streams | largest request | largest response | repeated headers | path | client address | client certificate |',
+    '|---|---|---|---|---|---|---|---|---|',
     ...kinds.map((kind) => row(titles[kind], capabilities[kind])),
     '',
     '- *joined*: values of a repeated header arrive as one, separated by a comma. A comma in `Authorization` or',
@@ -31,6 +31,9 @@ export function runtimesPage(): string {
     '- *path parsed*: dot segments or percent-encoding are resolved before the broker sees the path. What it',
     '  judges is what it forwards; forms that could be read in two ways are refused where they are visible.',
     '- Only the platform vouches for the client address. `X-Forwarded-For` and its like are never read.',
+    '- Client certificates come from the connection or the platform, never from a header: `Client-Cert`,',
+    '  `X-Forwarded-Client-Cert`, `Cf-Client-Cert-*` and `X-Amzn-Mtls-*` are not read, and a load balancer that',
+    '  sets them is no entry. Where the leaf alone arrives, intermediates belong into `ca` or the bundle.',
     '- API Gateway REST needs `*/*` among its binary media types. HTTP APIs and REST APIs need a custom domain',
     '  mapped at the root, because the issuer is an origin.',
     '- Streaming on Lambda: set the Function URL to `RESPONSE_STREAM` and `SALLYPORT_LAMBDA_STREAMING=1`.',
@@ -48,6 +51,7 @@ function row(title: string, of: Capabilities): string {
     of.duplicateRequestHeaders,
     of.rawPath ? 'as sent' : 'parsed',
     of.clientAddress,
+    of.clientCertificate ?? 'none',
   ]
   return `| ${cells.join(' | ')} |`
 }

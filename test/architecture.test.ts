@@ -52,7 +52,7 @@ test('only store/ and the composition reach the store; http/ knows its contract 
   const isContract = (imported: string) => imported === 'functions/store/contract.ts'
   const isStore = isIn('functions/store/', 'schema/', 'libsql', '@libsql/', 'drizzle-orm')
   // A generated document is data.
-  const isDocument = (imported: string) => /\.json$/.test(imported)
+  const isDocument = (imported: string) => imported.endsWith('.json')
   for (const folder of ['actions', 'auth-methods', 'http', 'intent-evaluators', 'net', 'targets']) {
     const isAllowed = (imported: string) =>
       !isStore(imported) || isContract(imported) || isDocument(imported)

@@ -201,3 +201,27 @@ test('a mistake while the key is made is reported as a setting', () => {
     failure: [{ setting: 'SALLYPORT_KEK', message: 'x.db exists without its key' }],
   })
 })
+
+test('TLS takes a certificate and its key, and then the issuer is https', () => {
+  const tls = { SALLYPORT_TLS_CERT: 'c.pem', SALLYPORT_TLS_KEY: 'k.pem' }
+  expect(configOf(tls)).toMatchObject({
+    issuer: 'https://127.0.0.1:8787',
+    tls: { certFile: 'c.pem', keyFile: 'k.pem' },
+  })
+  expect(refusedSettings({ ...tls, SALLYPORT_ISSUER: 'http://127.0.0.1:8787' })).toEqual([
+    'SALLYPORT_ISSUER',
+  ])
+  expect(refusedSettings({ SALLYPORT_TLS_CERT: 'c.pem' })).toEqual(['SALLYPORT_TLS_KEY'])
+  expect(refusedSettings({ SALLYPORT_TLS_KEY: 'k.pem' })).toEqual(['SALLYPORT_TLS_CERT'])
+})
+
+test.each(['workerd', 'lambda'] as const)('TLS files are for Node alone, not %s', (runtime) => {
+  const env = {
+    SALLYPORT_ISSUER: 'https://broker.example',
+    DATABASE_URL: 'libsql://db.example',
+    SALLYPORT_KEK: KEK,
+    SALLYPORT_TLS_CERT: 'c.pem',
+    SALLYPORT_TLS_KEY: 'k.pem',
+  }
+  expect(refusedSettings(env, runtime)).toEqual(['SALLYPORT_TLS_CERT'])
+})

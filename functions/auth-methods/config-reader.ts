@@ -20,6 +20,17 @@ export class ConfigReader {
     this.errors.push({ path: pointer('config', ...steps), ...mistake })
   }
 
+  /** Takes over what a reader of the object at `member` has noted. */
+  adopt(inner: ConfigReader, member: string): void {
+    const prefix = pointer('config')
+    for (const { path, ...mistake } of inner.errors) {
+      this.errors.push({
+        path: `${pointer('config', member)}${path.slice(prefix.length)}`,
+        ...mistake,
+      })
+    }
+  }
+
   get(member: string): JsonValue | undefined {
     return Object.hasOwn(this.config, member) ? this.config[member] : undefined
   }
@@ -95,9 +106,9 @@ export class ConfigReader {
     return value
   }
 
-  flag(member: string): boolean {
+  flag(member: string, absent = false): boolean {
     const value = this.get(member)
-    if (value === undefined) return false
+    if (value === undefined) return absent
     if (typeof value !== 'boolean') {
       this.note({ code: 'type', message: 'must be of type boolean' }, member)
     }

@@ -92,10 +92,13 @@ export function audienceFault(
 }
 
 /** A name that can be recorded and compared: not empty, not endless, no control characters. */
-export function subjectFault(claims: JsonObject): AttestationFault | null {
-  const { sub } = claims
-  if (sub === undefined) return { reason: 'missing_claim', claim: 'sub' }
+export function subjectFault(claims: JsonObject, claim = 'sub'): AttestationFault | null {
+  const name = Object.hasOwn(claims, claim) ? claims[claim] : undefined
+  if (name === undefined) return { reason: 'missing_claim', claim }
   const isName =
-    typeof sub === 'string' && sub !== '' && sub.length <= MAX_SUBJECT_LENGTH && isPlainText(sub)
-  return isName ? null : { reason: 'claim_type', claim: 'sub' }
+    typeof name === 'string' &&
+    name !== '' &&
+    name.length <= MAX_SUBJECT_LENGTH &&
+    isPlainText(name)
+  return isName ? null : { reason: 'claim_type', claim }
 }

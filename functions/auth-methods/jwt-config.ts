@@ -7,7 +7,7 @@ import { issuerUrlMistake, type KeySource } from '../net/key-sets.ts'
 import type { ConfigReader, Mistake } from './config-reader.ts'
 import { isForeignAudience } from './shared-issuers.ts'
 
-type MatchRules = readonly (readonly [string, ClaimMatcher])[]
+export type MatchRules = readonly (readonly [string, ClaimMatcher])[]
 
 export type JwtConfig = {
   readonly audiences: readonly string[]
@@ -45,25 +45,19 @@ const MAX_MATCHERS = 64
 
 export function readJwtConfig(
   reader: ConfigReader,
-  rules: { readonly algorithms: readonly string[] },
+  rules: {
+    readonly algorithms: readonly string[]
+    /** Instead of the defaults of this file. */
+    readonly defaults?: { readonly maxLifetimeSeconds?: number; readonly singleUse?: true }
+  },
 ): JwtConfig {
+  const { maxLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS, singleUse } = rules.defaults ?? {}
   return {
-    audiences: reader.texts('audiences', {
-      maxItems: MAX_AUDIENCES,
-      mistakeOf: audienceMistake,
-    }),
+    audiences: readAudiences(reader),
     match: readMatch(reader),
-    maxLifetimeSeconds: reader.wholeNumber('max_lifetime_seconds', {
-      min: 1,
-      max: LONGEST_LIFETIME_SECONDS,
-      absent: DEFAULT_MAX_LIFETIME_SECONDS,
-    }),
-    singleUse: reader.flag('single_use'),
-    maxStaleSeconds: reader.wholeNumber('max_stale_seconds', {
-      min: 0,
-      max: LONGEST_STALE_SECONDS,
-      absent: DEFAULT_MAX_STALE_SECONDS,
-    }),
+    maxLifetimeSeconds: readMaxLifetime(reader, maxLifetimeSeconds),
+    singleUse: reader.flag('single_use', singleUse),
+    maxStaleSeconds: readMaxStale(reader),
     algorithms: reader.texts('algorithms', {
       maxItems: rules.algorithms.length,
       absent: rules.algorithms,
@@ -73,6 +67,26 @@ export function readJwtConfig(
           : { code: 'value', message: `must be one of ${rules.algorithms.join(', ')}` },
     }),
   }
+}
+
+export function readAudiences(reader: ConfigReader): readonly string[] {
+  return reader.texts('audiences', { maxItems: MAX_AUDIENCES, mistakeOf: audienceMistake })
+}
+
+export function readMaxStale(reader: ConfigReader): number {
+  return reader.wholeNumber('max_stale_seconds', {
+    min: 0,
+    max: LONGEST_STALE_SECONDS,
+    absent: DEFAULT_MAX_STALE_SECONDS,
+  })
+}
+
+export function readMaxLifetime(reader: ConfigReader, absent: number): number {
+  return reader.wholeNumber('max_lifetime_seconds', {
+    min: 1,
+    max: LONGEST_LIFETIME_SECONDS,
+    absent,
+  })
 }
 
 function audienceMistake(audience: string): Mistake | null {
@@ -91,7 +105,7 @@ function audienceMistake(audience: string): Mistake | null {
   return null
 }
 
-function readMatch(reader: ConfigReader): MatchRules {
+export function readMatch(reader: ConfigReader): MatchRules {
   const value = reader.get('match')
   if (value === undefined) return []
   if (!isObject(value)) {
@@ -118,14 +132,21 @@ function isObject(value: JsonValue): value is JsonObject {
 
 export type IssuerRules = { readonly reach: Reach; readonly ownIssuers: readonly string[] }
 
-/** `issuer` and `jwks_uri`, neither of which may be this broker's own (a handle is no attestation). */
+/**
+ * `issuer` and `jwks_uri`, neither of which may be this broker's own (a handle is no attestation).
+ * `known`: what holds where the config says nothing.
+ */
 export function readIssuer(
   reader: ConfigReader,
   rules: IssuerRules,
+  known: { readonly issuer?: string; readonly jwksPath?: string } = {},
 ): { readonly issuer: string; readonly keys: KeySource } {
   const mistakeOf = (url: string): Mistake | null => urlMistake(url, rules)
-  const issuer = reader.requiredText('issuer', mistakeOf)
-  const jwksUri = reader.text('jwks_uri', mistakeOf)
+  const isNamed = known.issuer === undefined || reader.get('issuer') !== undefined
+  const issuer = isNamed ? reader.requiredText('issuer', mistakeOf) : (known.issuer ?? '')
+  const jwksUri =
+    reader.text('jwks_uri', mistakeOf) ??
+    (known.jwksPath === undefined ? undefined : `${issuer}${known.jwksPath}`)
   const keys: KeySource =
     jwksUri === undefined ? { kind: 'discovery', issuer } : { kind: 'jwks_uri', issuer, jwksUri }
   return { issuer, keys }

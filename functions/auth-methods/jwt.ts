@@ -4,6 +4,7 @@
 import type {
   AttestationFault,
   CompiledAuthMethod,
+  Selector,
   UntrustedAttestation,
 } from '../core/auth-method.ts'
 import { actorChain } from '../core/actor-chain.ts'
@@ -13,11 +14,12 @@ import type { Identity, JsonObject } from '../core/identity.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
 import { CLOCK_SKEW_SECONDS, type Clock, type Hashing } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
+import type { Secrets } from '../core/secret-source.ts'
 import { claimsToBeSpiffeId, parseSpiffeId } from '../core/spiffe-id.ts'
 import { TOKEN_TYPES } from '../core/token.ts'
 import { parseCompactJws, type UntrustedJws } from '../crypto/jws.ts'
 import type { KeySets, KeySource } from '../net/key-sets.ts'
-import type { Reach } from '../net/outbound.ts'
+import type { Outbound, Reach } from '../net/outbound.ts'
 import { audienceFault, kindFault, subjectFault, timeFault } from './jwt-claims.ts'
 import type { JwtConfig } from './jwt-config.ts'
 import { headerFault, type HeaderRules } from './jwt-header.ts'
@@ -30,6 +32,12 @@ export type AuthMethodDeps = {
   readonly reach: Reach
   /** ISSUER and ISSUER/federation: never an Auth Method, at save and at use. */
   readonly ownIssuers: readonly string[]
+  /** ISSUER: what a signed request must name (AW-08). */
+  readonly issuer: string
+  readonly outbound: Outbound
+  readonly secrets: Secrets['resolve']
+  /** Whether a call can be held to certificate authorities of its own (OutboundRequest.ca). */
+  readonly canTrustOwnCa: boolean
 }
 
 /** What the members are made with: the ports, and the prover that they share. */
@@ -41,19 +49,36 @@ export function jwtFamily(deps: AuthMethodDeps): JwtFamily {
 
 export const JWT_TOKEN_TYPES: readonly string[] = [TOKEN_TYPES.jwt, TOKEN_TYPES.idToken]
 
+/**
+ * Asks whoever issued the token, once every local rule holds. It is given the very token that was read;
+ * what it answers goes into the evidence.
+ */
+export type ConfirmToken = (
+  token: string,
+  claims: JsonObject,
+) => Promise<Result<JsonObject, AttestationFault>>
+
+/** What vouches for the token: keys, or its issuer itself, or both. Never nothing. */
+export type Authority =
+  | { readonly keys: KeySource; readonly confirm?: ConfirmToken }
+  | { readonly keys: null; readonly confirm: ConfirmToken }
+
 /** What a member of the family adds. */
-export type JwtMember = {
+export type JwtMember = Authority & {
   readonly method: AuthMethodPolicy
-  readonly selector: UntrustedSelector
+  readonly selector: Exclude<Selector, { by: 'token_type' }>
   readonly config: JwtConfig
   readonly header: HeaderRules
-  readonly keys: KeySource
   /** `use` a key must have; a bundle holds keys for other purposes too (SP-06). */
   readonly keyUse?: 'jwt-svid'
   /** A single audience whatever is configured (SP-05). */
   readonly soleAudience: boolean
+  /** The claim that names the caller where `sub` is empty. */
+  readonly subjectWhenEmpty?: string | undefined
   /** The member's own rules on verified claims; `sub` is a plain text by then. */
   readonly claimsFault: (claims: JsonObject) => AttestationFault | null
+  /** Leaves out what the issuer signed and the caller chose, so that no rule anywhere can rest on it. */
+  readonly withoutCallersOwn?: (claims: JsonObject) => JsonObject
 }
 
 /**
@@ -64,11 +89,11 @@ export function untrustedSelector(
   tokenType: string,
   token: string,
 ): Result<UntrustedSelector, AttestationFault> {
-  return selectAttestation({ tokenType, token })
+  return selectByClaims({ tokenType, token })
 }
 
 /** The same for an attestation, which is then parsed once for all of its candidates. */
-export function selectAttestation(
+export function selectByClaims(
   attestation: UntrustedAttestation,
 ): Result<UntrustedSelector, AttestationFault> {
   if (!JWT_TOKEN_TYPES.includes(attestation.tokenType)) return fail({ reason: 'unsupported_type' })
@@ -130,10 +155,12 @@ async function verify(
       maxLifetimeSeconds: member.config.maxLifetimeSeconds,
     })
   if (unusable !== null) return fail(unusable)
-  const proof = await deps.prove(jws.value, member)
+  const proof = member.keys === null ? ok({}) : await deps.prove(jws.value, member)
   if (!proof.ok) return proof
   const refused = ruleFault(claims, member, deps)
   if (refused !== null) return fail(refused)
+  const confirmed = member.confirm === undefined ? ok({}) : await member.confirm(token, claims)
+  if (!confirmed.ok) return confirmed
   const singleUse = singleUseOf(claims, member, deps.hashing)
   if (!singleUse.ok) return singleUse
   return ok({
@@ -141,13 +168,13 @@ async function verify(
     methodType: member.method.type,
     kind: member.method.subject,
     // subjectFault() and timeFault() have seen a text and a finite number.
-    subject: claims['sub'] as string,
-    claims,
+    subject: claims[subjectClaim(claims, member)] as string,
+    claims: member.withoutCallersOwn?.(claims) ?? claims,
     act,
     expiresAt: Math.floor(claims['exp'] as number),
     attestationHash: deps.hashing.sha256Hex(token),
     ...(singleUse.value === null ? {} : { singleUse: singleUse.value }),
-    evidence: proof.value,
+    evidence: { ...proof.value, ...confirmed.value },
   })
 }
 
@@ -178,13 +205,17 @@ function ruleFault(
   const fault =
     issuerFault(claims, member, deps) ??
     audienceFault(claims, { configured: member.config.audiences, sole: member.soleAudience }) ??
-    subjectFault(claims) ??
+    subjectFault(claims, subjectClaim(claims, member)) ??
     member.claimsFault(claims)
   if (fault !== null) return fault
   const unmatched = member.config.match.find(
     ([name, matcher]) => !claimMatches(claims, name, matcher),
   )
   return unmatched === undefined ? null : { reason: 'claim_mismatch', claim: unmatched[0] }
+}
+
+function subjectClaim(claims: JsonObject, { subjectWhenEmpty }: JwtMember): string {
+  return claims['sub'] === '' ? (subjectWhenEmpty ?? 'sub') : 'sub'
 }
 
 const MAX_JTI_LENGTH = 1024

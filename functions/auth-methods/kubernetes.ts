@@ -1,15 +1,18 @@
 // Kubernetes service account tokens, bound and projected (KEP-1205), checked offline with the keys of the
-// cluster's issuer. Offline, a deleted pod or service account is seen only when its token expires
-// (K8S-1): pin `/kubernetes.io/serviceaccount/uid` in `match`, and keep tokens short.
+// cluster's issuer, by its API server (token-review.ts), or by both. Offline, a deleted pod or service
+// account is seen only when its token expires (K8S-1): pin `/kubernetes.io/serviceaccount/uid` in
+// `match`, and keep tokens short.
 import type { AttestationFault, AuthMethodType } from '../core/auth-method.ts'
 import { claimAt } from '../core/claim-match.ts'
 import type { JsonObject } from '../core/identity.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
 import { ASYMMETRIC_ALGORITHMS } from '../crypto/jws.ts'
+import type { KeySource } from '../net/key-sets.ts'
 import { ConfigReader, type Mistake } from './config-reader.ts'
-import { compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
+import { type Authority, compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
 import { JWT_MEMBERS, readIssuer, readJwtConfig } from './jwt-config.ts'
 import { isPlainJwtType } from './jwt-header.ts'
+import { readTokenReview, type TokenReview, tokenReviewer } from './token-review.ts'
 
 const MEMBERS = [
   ...JWT_MEMBERS,
@@ -34,7 +37,7 @@ export function kubernetes(family: JwtFamily): AuthMethodType {
     tokenTypes: JWT_TOKEN_TYPES,
     validate: (method) => read(method, family).reader.errors,
     compile(method) {
-      const { reader, config, issuer, keys, allowed } = read(method, family)
+      const { reader, config, issuer, keys, allowed, review } = read(method, family)
       if (reader.errors.length > 0) throw new Error(`auth method ${method.name} does not validate`)
       return compileJwtMethod(
         {
@@ -42,7 +45,7 @@ export function kubernetes(family: JwtFamily): AuthMethodType {
           selector: { by: 'issuer', issuer },
           config,
           header: { algorithms: config.algorithms, isAllowedType: isPlainJwtType },
-          keys,
+          ...authority(keys, review, config.audiences, family),
           soleAudience: false,
           claimsFault: (claims) => serviceAccountFault(claims, allowed),
         },
@@ -50,6 +53,18 @@ export function kubernetes(family: JwtFamily): AuthMethodType {
       )
     },
   }
+}
+
+/** The API server needs no help; keys are asked first where the config says where they are. */
+function authority(
+  keys: KeySource,
+  review: TokenReview | null,
+  audiences: readonly string[],
+  family: JwtFamily,
+): Authority {
+  if (review === null) return { keys }
+  const confirm = tokenReviewer(review, audiences, family)
+  return { keys: keys.kind === 'jwks_uri' ? keys : null, confirm }
 }
 
 type Allowed = {
@@ -60,10 +75,7 @@ type Allowed = {
 function read(method: AuthMethodPolicy, family: JwtFamily) {
   const reader = new ConfigReader(method.config)
   reader.allowOnly(MEMBERS)
-  if (reader.get('token_review') !== undefined) {
-    const message = 'TokenReview is not supported yet; tokens are checked offline'
-    reader.note({ code: 'not_supported', message }, 'token_review')
-  }
+  const review = readTokenReview(reader, family)
   const config = readJwtConfig(reader, { algorithms: ASYMMETRIC_ALGORITHMS })
   const { issuer, keys } = readIssuer(reader, family)
   const allowed: Allowed = {
@@ -79,7 +91,7 @@ function read(method: AuthMethodPolicy, family: JwtFamily) {
     allowed,
     pinned: config.match.length > 0,
   })
-  return { reader, config, issuer, keys, allowed }
+  return { reader, config, issuer, keys, allowed, review }
 }
 
 function noteUnsafe(

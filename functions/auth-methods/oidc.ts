@@ -3,10 +3,12 @@ import type { AuthMethodType } from '../core/auth-method.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
 import { claimsToBeSpiffeId } from '../core/spiffe-id.ts'
 import { ASYMMETRIC_ALGORITHMS } from '../crypto/jws.ts'
+import { isAwsTokenIssuer } from './aws-web-identity.ts'
 import { ConfigReader } from './config-reader.ts'
 import { compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
 import { JWT_MEMBERS, readIssuer, readJwtConfig } from './jwt-config.ts'
 import { isPlainJwtType } from './jwt-header.ts'
+import { presetMatch, readPreset } from './preset-rules.ts'
 import { isRefusedByDefault, sharedIssuer, tenantPinMistake } from './shared-issuers.ts'
 
 const MEMBERS = [...JWT_MEMBERS, 'issuer', 'jwks_uri', 'preset']
@@ -17,9 +19,9 @@ export function oidc(family: JwtFamily): AuthMethodType {
     tokenTypes: JWT_TOKEN_TYPES,
     validate: (method) => read(method, family).reader.errors,
     compile(method) {
-      const { reader, config, issuer, keys } = read(method, family)
+      const { reader, config, issuer, keys, preset } = read(method, family)
       if (reader.errors.length > 0) throw new Error(`auth method ${method.name} does not validate`)
-      const shared = sharedIssuer(issuer)
+      const strangers = [sharedIssuer(issuer)?.refusedByDefault, preset?.refusedByDefault]
       return compileJwtMethod(
         {
           method,
@@ -28,14 +30,16 @@ export function oidc(family: JwtFamily): AuthMethodType {
           header: { algorithms: config.algorithms, isAllowedType: isPlainJwtType },
           keys,
           soleAudience: false,
+          subjectWhenEmpty: preset?.subjectWhenEmpty,
           claimsFault(claims) {
             // A SPIFFE ID is vouched for by its trust domain and by nobody else (SPIFFE-2).
             if (claimsToBeSpiffeId(String(claims['sub']))) {
               return { reason: 'invalid_spiffe_id', claim: 'sub' }
             }
-            return shared !== undefined && isRefusedByDefault(shared, claims, config.match)
-              ? { reason: 'claim_mismatch', claim: shared.refusedByDefault?.claim ?? '' }
-              : null
+            const refused = strangers.find(
+              (runs) => runs !== undefined && isRefusedByDefault(runs, claims, config.match),
+            )
+            return refused === undefined ? null : { reason: 'claim_mismatch', claim: refused.claim }
           },
         },
         family,
@@ -47,13 +51,24 @@ export function oidc(family: JwtFamily): AuthMethodType {
 function read(method: AuthMethodPolicy, family: JwtFamily) {
   const reader = new ConfigReader(method.config)
   reader.allowOnly(MEMBERS)
-  if (reader.get('preset') !== undefined) {
-    reader.note({ code: 'not_supported', message: 'presets are not supported yet' }, 'preset')
+  const preset = readPreset(reader)
+  const written = readJwtConfig(reader, {
+    algorithms: ASYMMETRIC_ALGORITHMS,
+    ...(preset === undefined ? {} : { defaults: preset }),
+  })
+  const { issuer, keys } = readIssuer(reader, family, preset)
+  if (isAwsTokenIssuer(issuer)) {
+    const message = 'is AWS: use aws-web-identity, which leaves out what callers choose'
+    reader.note({ code: 'unsafe', message }, 'issuer')
   }
-  const config = readJwtConfig(reader, { algorithms: ASYMMETRIC_ALGORITHMS })
-  const { issuer, keys } = readIssuer(reader, family)
+  const match =
+    preset === undefined
+      ? written.match
+      : presetMatch(reader, preset, { issuer, audiences: written.audiences, match: written.match })
   const shared = sharedIssuer(issuer)
-  const unpinned = shared === undefined ? null : tenantPinMistake(shared, config.match)
+  // The preset of that very platform asks for more, and has said so.
+  const isAsked = shared !== undefined && shared.issuer !== preset?.issuer
+  const unpinned = isAsked ? tenantPinMistake(shared, match) : null
   if (unpinned !== null) reader.note({ code: 'unsafe', message: unpinned }, 'match')
-  return { reader, config, issuer, keys }
+  return { reader, config: { ...written, match }, issuer, keys, preset }
 }

@@ -6,7 +6,7 @@ import { claimAt } from '../core/claim-match.ts'
 import type { JsonObject } from '../core/identity.ts'
 import type { ClaimMatcher } from '../core/policy.ts'
 
-type TenantClaim = {
+export type TenantClaim = {
   readonly claim: string
   /** A structured claim pins only when it begins with one of these, e.g. `repo:` in `sub`. */
   readonly labels?: readonly string[]
@@ -14,12 +14,14 @@ type TenantClaim = {
   readonly requires?: Readonly<Record<string, string | boolean>>
 }
 
+/** Refused unless `match` names the claim: runs that code of strangers can start. */
+export type RefusedRuns = { readonly claim: string; readonly values: readonly string[] }
+
 export type SharedIssuer = {
   readonly platform: string
   readonly issuer: string
   readonly tenants: readonly TenantClaim[]
-  /** Refused unless `match` names the claim: runs that code of strangers can start. */
-  readonly refusedByDefault?: { readonly claim: string; readonly values: readonly string[] }
+  readonly refusedByDefault?: RefusedRuns
 }
 
 export const SHARED_ISSUERS: readonly SharedIssuer[] = [
@@ -104,7 +106,7 @@ export function sharedIssuer(issuer: string): SharedIssuer | undefined {
 
 /** What is missing for the method to be this tenant's only, or null. Expects matchers without mistakes. */
 export function tenantPinMistake(
-  shared: SharedIssuer,
+  shared: Pick<SharedIssuer, 'platform' | 'tenants'>,
   match: readonly (readonly [string, ClaimMatcher])[],
 ): string | null {
   if (shared.tenants.some((tenant) => isPinned(tenant, match))) return null
@@ -128,7 +130,7 @@ function isPinned(
   )
 }
 
-function valuesOf(matcher: ClaimMatcher): readonly (string | number | boolean)[] {
+export function valuesOf(matcher: ClaimMatcher): readonly (string | number | boolean)[] {
   if (typeof matcher !== 'object') return [matcher]
   return 'glob' in matcher ? [matcher.glob] : matcher
 }
@@ -144,12 +146,11 @@ function namesTenant(value: string | number | boolean, tenant: TenantClaim): boo
 
 /** Whether these claims are of a kind of run that is refused unless the method's `match` names it. */
 export function isRefusedByDefault(
-  shared: SharedIssuer,
+  refused: RefusedRuns,
   claims: JsonObject,
   match: readonly (readonly [string, ClaimMatcher])[],
 ): boolean {
-  const refused = shared.refusedByDefault
-  if (refused === undefined || match.some(([claim]) => claim === refused.claim)) return false
+  if (match.some(([claim]) => claim === refused.claim)) return false
   const value = claimAt(claims, refused.claim)
   return typeof value === 'string' && refused.values.includes(value)
 }

@@ -3,14 +3,18 @@
 import type { JsonValue } from '../core/identity.ts'
 import { TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
 import { parsePolicyYaml } from '../policy/yaml.ts'
+import { signedCallerIdentity, webIdentityToken } from './aws-attestation.ts'
 import { createBrokerClient, membersOf } from './broker-client.ts'
 import { type CliIo, usage } from './io.ts'
 
 export type ExchangeOptions = {
   readonly server?: string
   readonly audience: readonly string[]
-  readonly subjectTokenFile: string
+  readonly subjectTokenFile?: string
   readonly subjectTokenType: string
+  readonly aws?: boolean
+  readonly awsWebIdentity?: boolean
+  readonly awsRegion?: string
   readonly actorTokenFile?: string
   readonly actorTokenType: string
   readonly purpose?: string
@@ -30,10 +34,12 @@ export async function exchange(options: ExchangeOptions, io: CliIo): Promise<voi
   if (options.purpose !== undefined && options.intent !== undefined) {
     throw usage('give --purpose or --intent, not both')
   }
+  const client = createBrokerClient(io, options.server)
+  const subject = await subjectOf(options, client.server, io)
   const form = new URLSearchParams({
     grant_type: TOKEN_EXCHANGE_GRANT,
-    subject_token: await readToken(options.subjectTokenFile, io),
-    subject_token_type: SHORT_TYPES[options.subjectTokenType] ?? options.subjectTokenType,
+    subject_token: subject.token,
+    subject_token_type: subject.tokenType,
   })
   for (const audience of options.audience) form.append('audience', audience)
   if (options.actorTokenFile !== undefined) {
@@ -47,7 +53,7 @@ export async function exchange(options: ExchangeOptions, io: CliIo): Promise<voi
   }
   if (options.authMethod !== undefined) form.set('auth_method', options.authMethod)
 
-  const { body } = await createBrokerClient(io, options.server).form('/token-exchange', form)
+  const { body } = await client.form('/token-exchange', form)
   if (options.json) return io.out(JSON.stringify(body))
   const answer = membersOf(body)
   const session = membersOf(answer['session'])
@@ -58,6 +64,20 @@ export async function exchange(options: ExchangeOptions, io: CliIo): Promise<voi
   }
   // The handle alone goes to standard output: HANDLE=$(sallyport exchange …)
   io.out(String(answer['access_token']))
+}
+
+type Subject = { readonly token: string; readonly tokenType: string }
+
+async function subjectOf(options: ExchangeOptions, broker: string, io: CliIo): Promise<Subject> {
+  const { subjectTokenFile: file, aws, awsWebIdentity, awsRegion } = options
+  const sources = [file !== undefined, aws === true, awsWebIdentity === true]
+  if (sources.filter(Boolean).length !== 1) {
+    throw usage('give one of --subject-token-file, --aws and --aws-web-identity')
+  }
+  if (aws === true) return signedCallerIdentity(broker, awsRegion, io)
+  if (file === undefined) return webIdentityToken(broker, awsRegion, io)
+  const tokenType = SHORT_TYPES[options.subjectTokenType] ?? options.subjectTokenType
+  return { token: await readToken(file, io), tokenType }
 }
 
 async function readToken(path: string, io: CliIo): Promise<string> {

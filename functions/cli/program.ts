@@ -100,8 +100,11 @@ function applyCommand(program: Command, io: CliIo): void {
 function exchangeCommand(program: Command, io: CliIo): void {
   brokerCommand(program, 'exchange', 'exchange a workload token for a session handle')
     .requiredOption('--audience <target>', 'a target; may be repeated', repeated)
-    .requiredOption('--subject-token-file <file>', 'the attestation; - is standard input')
+    .option('--subject-token-file <file>', 'the attestation; - is standard input')
     .option('--subject-token-type <type>', 'jwt, id_token, access_token or a URN', 'jwt')
+    .option('--aws', 'instead: a GetCallerIdentity request signed with the AWS credentials at hand')
+    .option('--aws-web-identity', 'instead: a token of sts:GetWebIdentityToken for this broker')
+    .option('--aws-region <region>', 'whose STS vouches (AWS_REGION)')
     .option('--actor-token-file <file>', "the agent's own attestation, for somebody else's subject")
     .option('--actor-token-type <type>', 'as for the subject', 'jwt')
     .option('--purpose <text>', 'the declared intent, as plain text')
@@ -113,6 +116,7 @@ function exchangeCommand(program: Command, io: CliIo): void {
       examples(
         "HANDLE=$(sallyport exchange --audience crm --subject-token-file token.jwt --purpose 'weekly report')",
         'sallyport exchange --audience crm --subject-token-file - --intent intent.yaml --json < token.jwt',
+        'sallyport exchange --audience crm --aws --server https://broker.example',
       ),
     )
     .action((options) => exchange(options, io))

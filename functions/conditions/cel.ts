@@ -1,5 +1,6 @@
 // CEL conditions of bindings. A condition holds when it evaluates to exactly `true`: the engine answers
-// an error with an object, which is truthy, so anything else is `false`, as are facts beyond the caps.
+// an error with an object, which is truthy, so anything else is `false`. What facts beyond the caps amount
+// to is the caller's to say.
 //
 // Variables: `claims`, `request`, `target` and `now`. `now` is whole seconds since the epoch, an int like
 // every whole number in the facts, so that `now - claims.iat < 300` works.
@@ -40,9 +41,11 @@ export function celConditions(): Conditions {
     return fresh
   }
   return {
-    holds(expression, facts) {
+    holds(expression, facts, whenBeyondCaps = false) {
       const condition = compiledOf(expression)
-      return condition.mistake === null && isTrue(condition, facts)
+      if (condition.mistake !== null) return false
+      const variables = variablesOf(condition, facts)
+      return variables === null ? whenBeyondCaps : condition.run(variables) === true
     },
     mistake: (expression) => compiledOf(expression).mistake,
   }
@@ -74,16 +77,16 @@ function isUsablePattern(pattern: string): boolean {
   return !isCelError(tryPattern({ pattern }))
 }
 
-function isTrue({ run, maxText }: Condition, facts: Facts): boolean {
+/** Null for facts beyond the caps. */
+function variablesOf({ maxText }: Condition, facts: Facts): Record<string, CelInput> | null {
   const claims = celValueOf(facts.claims, maxText)
   const request = celValueOf(facts.request, MAX_REQUEST_TEXT)
   const target = celValueOf(facts.target, maxText)
-  if (claims === undefined || request === undefined || target === undefined) return false
-  if (!Number.isSafeInteger(facts.now)) return false
+  if (claims === undefined || request === undefined || target === undefined) return null
+  if (!Number.isSafeInteger(facts.now)) return null
   // Without a prototype, so that no name resolves to anything but these four.
   const bindings: Record<string, CelInput> = Object.create(null) as Record<string, CelInput>
-  Object.assign(bindings, { claims, request, target, now: BigInt(facts.now) })
-  return run(bindings) === true
+  return Object.assign(bindings, { claims, request, target, now: BigInt(facts.now) })
 }
 
 /** JSON as CEL values, or undefined when it is not JSON or goes beyond the caps. */

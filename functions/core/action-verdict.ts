@@ -47,6 +47,12 @@ export function judgeAction(
   )
 }
 
+/**
+ * Of one session. Who is asked without end approves without looking; and a person's denial must not be
+ * pushed out of what the store reads back (its MAX_APPROVALS is no smaller) to be asked for again.
+ */
+const MAX_REVIEWS = 50
+
 type Passing = {
   readonly request: ActionRequest
   readonly decisionId: string
@@ -75,6 +81,9 @@ export async function passAction(
   const standing = usableApproval(newest, now)
   if (standing.state === 'approved') return ok(standing.id)
   if (standing.state === 'denied') return fail({ ...denial(verdict), reason: 'approval_denied' })
+  if (standing.state === 'none' && read.approvals.length >= MAX_REVIEWS) {
+    return fail({ ...denial(verdict), reason: 'too_many_reviews' })
+  }
   const approval =
     standing.state === 'pending'
       ? standing.approval

@@ -30,6 +30,8 @@ export type ActionRequest = {
   readonly raw: unknown
   /** `Sallyport-Action-Origin` and `-Ref`: declared, recorded, believed by nobody. */
   readonly declaredOrigin: JsonObject | null
+  /** Resolves when the caller goes away before it has its answer. */
+  readonly cancelled?: Promise<void>
 }
 
 export type ActionDeps = {
@@ -166,8 +168,9 @@ async function readStanding(
     deps.records.readAction({ sessionId, target }),
     deps.policy.current(),
   ])
+  // Another request may have loaded a policy between the two: only one as new as what was read will do.
   const isStale = read.revision !== current.revision
-  return { read, snapshot: isStale ? await deps.policy.refresh(current.revision) : current }
+  return { read, snapshot: isStale ? await deps.policy.refresh(read.revision - 1) : current }
 }
 
 function liveSession(session: Session | null, deps: ActionDeps): Result<Session, Failure> {
@@ -216,6 +219,7 @@ async function perform(
     credential: secret.value,
     maxResponseBytes: reservedBytes,
     settle,
+    ...(recorded.request.cancelled === undefined ? {} : { cancelled: recorded.request.cancelled }),
   })
   return answer.ok ? answer : outcomeFailure(answer.failure)
 }

@@ -10,6 +10,7 @@ import type { Identity } from './identity.ts'
 import type { Result } from './result.ts'
 import { fail, ok } from './result.ts'
 import type { PolicySnapshot } from './snapshot.ts'
+import { TOKEN_TYPES } from './token.ts'
 
 /** Read from unverified content: it selects rules, and grants nothing. */
 export type UntrustedSelector = Selector
@@ -27,6 +28,10 @@ export async function verifyAttestation(
 ): Promise<Result<Identity, RefusedAttestation>> {
   const selected = input.select(attestation)
   if (!selected.ok) return selected
+  // An opaque token is shown to the authority of one method, never to all of them in turn.
+  if (attestation.tokenType === TOKEN_TYPES.opaque && input.authMethod === null) {
+    return fail({ reason: 'ambiguous_method', expected: 'auth_method' })
+  }
   const listed = input.snapshot.methodsBySelector.get(selectorKey(selected.value)) ?? []
   const candidates = listed.filter(
     (method) =>
@@ -39,7 +44,10 @@ export async function verifyAttestation(
   for (const method of candidates) {
     const verified = await method.verify(attestation)
     if (verified.ok) accepted.push(verified.value)
-    else refusal = { ...verified.failure, method: method.name }
+    // A verifier that could not be asked outranks refusals: it might have accepted.
+    else if (refusal.reason !== 'verifier_unavailable') {
+      refusal = { ...verified.failure, method: method.name }
+    }
   }
   const [identity] = accepted
   if (identity === undefined) return fail(refusal)

@@ -63,13 +63,42 @@ export function chainEvent(
 /** RFC 8785 canonical JSON of plain values: members sorted by UTF-16 code units, no white space. */
 export function canonicalJson(value: JsonValue): string {
   if (value === null || typeof value !== 'object') return JSON.stringify(value)
-  if (Array.isArray(value))
-    return `[${(value as readonly JsonValue[]).map(canonicalJson).join(',')}]`
-  const object = value as JsonObject
-  const members: string[] = []
-  for (const name of Object.keys(object).sort()) {
-    const member = object[name]
-    if (member !== undefined) members.push(`${JSON.stringify(name)}:${canonicalJson(member)}`)
+  return Array.isArray(value) ? canonicalArray(value) : canonicalObject(value as JsonObject)
+}
+
+function canonicalArray(array: readonly JsonValue[]): string {
+  let text = '['
+  for (let at = 0; at < array.length; at += 1) {
+    if (at > 0) text += ','
+    // As with JSON.stringify, nothing in a list is null.
+    text += canonicalJson(array[at] ?? null)
   }
-  return `{${members.join(',')}}`
+  return `${text}]`
+}
+
+function canonicalObject(object: JsonObject): string {
+  let text = '{'
+  for (const name of sortedNames(object)) {
+    const member = object[name]
+    if (member === undefined) continue
+    if (text.length > 1) text += ','
+    text += `${JSON.stringify(name)}:${canonicalJson(member)}`
+  }
+  return `${text}}`
+}
+
+/** Sorted by insertion while there are few, which is several times faster than sort() and as exact. */
+const FEW_NAMES = 24
+
+function sortedNames(object: JsonObject): readonly string[] {
+  const names = Object.keys(object)
+  if (names.length > FEW_NAMES) return names.sort()
+  for (let at = 1; at < names.length; at += 1) {
+    const name = names[at] ?? ''
+    let to = at
+    // `<` on strings compares UTF-16 code units, as sort() does.
+    for (; to > 0 && name < (names[to - 1] ?? ''); to -= 1) names[to] = names[to - 1] ?? ''
+    names[to] = name
+  }
+  return names
 }

@@ -1,6 +1,7 @@
 // Which bindings of a (method, target) pair hold for these claims, now. Deny wins; a condition that
 // does not evaluate to exactly `true` matches nothing, in an allow as in a deny: write a deny so that it
-// holds when a claim is missing (`!has(claims.team) || claims.team != "payments"`).
+// holds when a claim is missing (`!has(claims.team) || claims.team != "payments"`). Facts that are too
+// large to be looked at end an allow and keep a deny, so that no padded claim gets around one.
 import type { JsonObject } from './identity.ts'
 import type { BindingPolicy, TargetPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
@@ -40,10 +41,14 @@ export function matchBindings(
 }
 
 function isExpired(binding: BindingPolicy, now: Seconds): boolean {
-  if (binding.expires_at === undefined) return false
-  const end = Date.parse(binding.expires_at) / 1000
+  const end = bindingEnd(binding)
   // A date that cannot be read ends an allow and keeps a deny (fail closed).
   return Number.isNaN(end) ? binding.effect === 'allow' : end <= now
+}
+
+/** When the binding stops to hold: what it granted ends with it. NaN for a date that cannot be read. */
+export function bindingEnd({ expires_at: end }: Pick<BindingPolicy, 'expires_at'>): Seconds {
+  return end === undefined ? Infinity : Math.floor(Date.parse(end) / 1000)
 }
 
 function conditionHolds(
@@ -52,10 +57,15 @@ function conditionHolds(
   conditions: Conditions,
 ): boolean {
   if (binding.condition === undefined) return true
-  return conditions.holds(binding.condition, {
-    claims: facts.claims,
-    request: facts.request,
-    target: { name: facts.target.name, type: facts.target.type, labels: facts.target.labels ?? [] },
-    now: facts.now,
-  })
+  const { name, type, labels = [] } = facts.target
+  return conditions.holds(
+    binding.condition,
+    {
+      claims: facts.claims,
+      request: facts.request,
+      target: { name, type, labels },
+      now: facts.now,
+    },
+    binding.effect === 'deny',
+  )
 }

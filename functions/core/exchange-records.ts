@@ -1,10 +1,11 @@
 // What an exchange writes: the decision before anything is minted, the grant with the handle's hash, or
 // the refusal.
 import type { EvaluatedVerdict } from './evaluate.ts'
-import { describeCaller, draftEvent } from './events.ts'
+import { canonicalJson } from './audit.ts'
+import { describeCaller, draftEvent, type EventFacts } from './events.ts'
 import type { ExchangeDeps, ExchangeGrant, ExchangeRequest, RefusedExchange } from './exchange.ts'
 import type { Failure } from './failure.ts'
-import { type Identity, identityName } from './identity.ts'
+import { type Identity, identityName, type JsonObject } from './identity.ts'
 import { describeOpening } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
 import type { Ids, Seconds } from './ports.ts'
@@ -149,16 +150,19 @@ export async function recordRefusal(
   decisionId: string,
   deps: ExchangeDeps,
 ): Promise<void> {
+  const { failure } = refused
   // Killed without the store, or the store itself is behind: there is nothing to write to.
-  if (refused.failure.kind === 'killed' || refused.failure.kind === 'unavailable') return
-  const { kind, ...facts } = refused.failure
+  if (failure.kind === 'killed') return
+  if (failure.kind === 'unavailable' && failure.reason !== 'verifier') return
+  // The review is its own event.
+  if (failure.kind === 'authorization_pending') return
+  const { kind, ...facts } = failure
   await deps.records.recordRefusal(
     draftEvent(
       {
         type: 'refusal',
         decisionId,
-        ...describeCaller(refused.caller, request.intent),
-        action: { name: 'session.open', ...describeOpening(request) },
+        ...describeRefused(refused, request, deps),
         outcome: {
           verdict: 'deny',
           failure: kind,
@@ -166,10 +170,43 @@ export async function recordRefusal(
           facts: facts,
           token_sha256: deps.hashing.sha256Hex(request.subject.token),
         },
-        reason: 'reason' in refused.failure ? refused.failure.reason : kind,
+        reason: 'reason' in failure ? failure.reason : kind,
         policyRevision: refused.revision,
       },
       deps,
     ),
   )
+}
+
+const MAX_STRANGER_CHARACTERS = 200
+const MAX_STRANGER_ITEMS = 8
+
+/**
+ * What a refused caller said. Of a stranger's words, which nobody vouches for and everybody can send, the
+ * log keeps the beginning and a hash of the whole, so that they do not fill it (AUD-8).
+ */
+function describeRefused(
+  { caller }: RefusedExchange,
+  request: ExchangeRequest,
+  { hashing }: ExchangeDeps,
+): Pick<EventFacts, 'identity' | 'agent' | 'intent' | 'origin' | 'action'> {
+  const opening = describeOpening(request)
+  const name = 'session.open'
+  if (caller !== null) {
+    return { ...describeCaller(caller, request.intent), action: { name, ...opening } }
+  }
+  const { intent, scope, targets } = request
+  // The intent is parsed JSON by construction.
+  const said = { scope: opening['scope'] ?? null, intent: intent as unknown as JsonObject | null }
+  return {
+    ...(intent === null
+      ? {}
+      : { intent: { purpose: [...intent.purpose].slice(0, MAX_STRANGER_CHARACTERS).join('') } }),
+    action: {
+      name,
+      targets: targets.slice(0, MAX_STRANGER_ITEMS),
+      scope_items: scope?.length ?? 0,
+      declared_sha256: hashing.sha256Hex(canonicalJson(said)),
+    },
+  }
 }

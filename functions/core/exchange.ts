@@ -1,6 +1,10 @@
 // The exchange path, read top to bottom (design/architecture.md): verify -> bindings -> intent ->
 // RECORD the decision -> mint -> RECORD the grant -> answer. Nothing is minted that was not recorded.
-import { type SelectAttestation, verifyAttestation } from './attestation.ts'
+import {
+  type RefusedAttestation,
+  type SelectAttestation,
+  verifyAttestation,
+} from './attestation.ts'
 import type { UntrustedAttestation } from './auth-method.ts'
 import {
   mintAndRecordGrant,
@@ -83,6 +87,17 @@ export async function exchange(
 
 export function storeDown(): Failure {
   return { kind: 'unavailable', reason: 'store', retryAfterSeconds: 2 }
+}
+
+/** STS and the like: nothing was found wrong with the token, and nothing right (AW-11). */
+function verifierDown({ method, got }: RefusedAttestation): Failure {
+  return {
+    kind: 'unavailable',
+    reason: 'verifier',
+    retryAfterSeconds: 5,
+    ...(method === undefined ? {} : { method }),
+    ...(got === undefined ? {} : { got }),
+  }
 }
 
 async function untilPolicyStands(
@@ -175,5 +190,6 @@ async function verifyCaller(
   const fresh = await deps.policy.refreshLimited()
   if (fresh.revision !== snapshot.revision) return 'policy_changed'
   if (subject.ok) return fail({ kind: 'invalid_client', viaAuthorizationHeader: false })
+  if (subject.failure.reason === 'verifier_unavailable') return fail(verifierDown(subject.failure))
   return fail({ kind: 'attestation_rejected', role: 'subject', ...subject.failure })
 }

@@ -17,6 +17,8 @@ export type AttestationReason =
   | 'key_mismatch'
   | 'keys_unreachable'
   | 'keys_stale'
+  /** Its issuer was asked, and does not vouch for it (any more). */
+  | 'inactive'
   | 'bad_signature'
   | 'missing_claim'
   | 'claim_type'
@@ -30,7 +32,14 @@ export type AttestationReason =
   | 'replayed'
   | 'own_token'
   | 'session_ended'
+  /** No client certificate on the connection, or none whose key the platform saw proven. */
+  | 'certificate_missing'
+  | 'certificate_unproven'
+  /** The path to a root of the method; `got` names the rule. */
+  | 'certificate_refused'
   | 'verifier_error'
+  /** Whoever has to vouch for it could not be asked: 503, and no fault of the caller. */
+  | 'verifier_unavailable'
 
 export type GatewayDenial =
   | 'not_granted'
@@ -69,7 +78,13 @@ export type Failure =
   | { kind: 'authorization_pending'; approval: Approval }
   | { kind: 'slow_down'; retryAfterSeconds: number }
   // Dependencies. Nothing was minted or forwarded.
-  | { kind: 'unavailable'; reason: string; retryAfterSeconds: number }
+  | {
+      kind: 'unavailable'
+      reason: string
+      retryAfterSeconds: number
+      method?: string
+      got?: string
+    }
   | { kind: 'killed' }
   // Gateway.
   | {

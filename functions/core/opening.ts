@@ -1,7 +1,7 @@
 // What a caller may open: the bindings of each target asked for, united, narrowed to the scope. All
 // targets are granted, or none.
 import { canonicalJson } from './audit.ts'
-import { matchBindings } from './binding.ts'
+import { bindingEnd, matchBindings } from './binding.ts'
 import type { Failure } from './failure.ts'
 import { narrowGrants, smallestLimits, uniteBindings } from './grants.ts'
 import { identityName, type Identity, type JsonObject } from './identity.ts'
@@ -108,7 +108,10 @@ function allowingBindings(
   return fail({ kind: 'invalid_target', reason, target: name })
 }
 
-/** TTL and each limit are the smallest of all; the handle never outlives the attestation (RS-05). */
+/**
+ * TTL and each limit are the smallest of all; the handle never outlives the attestation (RS-05) nor a
+ * binding that it stands on, which is not read again while the policy stays the same.
+ */
 function sessionTerms(
   request: OpeningRequest,
   targets: readonly TargetGrant[],
@@ -119,8 +122,8 @@ function sessionTerms(
   if (united.intentRequired && request.intent === null) {
     return fail({ kind: 'invalid_authorization_details', reason: 'intent_required' })
   }
-  const ends = now + united.ttlSeconds
-  const expiresAt = Math.min(ends, attestationEnd(request.identity, now))
+  const ends = [now + united.ttlSeconds, ...matched.map(bindingEnd)]
+  const expiresAt = Math.min(...ends, attestationEnd(request.identity, now))
   if (expiresAt <= now)
     return fail({ kind: 'attestation_rejected', role: 'subject', reason: 'expired' })
   return ok({

@@ -36,8 +36,6 @@ export type AuthMethodPolicy = Common & {
   readonly config: JsonObject
 }
 
-export type SecretReference = `sealed:${string}` | `env:${string}`
-
 export type CredentialPolicy = {
   readonly inject: 'bearer' | 'basic' | 'header' | 'query' | 'cookie'
   /** Header, query parameter or cookie name. */
@@ -122,5 +120,3 @@ export type PolicyDocument = {
   readonly bindings: readonly BindingPolicy[]
   readonly intent_policies: readonly IntentPolicy[]
 }
-
-export type { JsonObject, JsonValue }

@@ -20,6 +20,9 @@ const MAX_CHARACTERS = 16_384
 /** RFC 6749 §3.3: NQCHAR, that is printable ASCII without space, `"` and `\`. */
 const SCOPE_TOKEN = /^[\x21\x23-\x5B\x5D-\x7E]+$/
 
+/** All but SCOPE_TOKEN's characters, and `%`. */
+const NOT_LITERAL = /[^\x21\x23\x24\x26-\x5B\x5D-\x7E]/gu
+
 /**
  * Parses a present, non-empty scope. An empty parameter is an absent one (TX-08): do not call this.
  */
@@ -83,13 +86,10 @@ export function formatScope(grants: readonly Grant[]): string {
  * Encodes what a scope token cannot hold, and `%` itself, so that parseScope gives the object back.
  */
 function percentEncode(object: string): string {
-  let encoded = ''
-  for (const character of object) {
-    const isLiteral = SCOPE_TOKEN.test(character) && character !== '%'
+  return object.replace(NOT_LITERAL, (character) => {
     // A lone surrogate has no UTF-8 form; policies with one are refused when saved
     // (patternMistake).
     const isLone = /\p{Surrogate}/u.test(character)
-    encoded += isLiteral ? character : encodeURIComponent(isLone ? '\uFFFD' : character)
-  }
-  return encoded
+    return encodeURIComponent(isLone ? '\uFFFD' : character)
+  })
 }

@@ -1,6 +1,6 @@
 // A session: one declared intent, one or more granted targets, one identity, a short life.
 import type { JsonObject } from './identity.ts'
-import type { AgentIntent, EnvelopeLimits } from './intent.ts'
+import type { AgentIntent } from './intent.ts'
 import type { Grant, LimitsPolicy, OnReview } from './policy.ts'
 import type { Seconds } from './ports.ts'
 
@@ -59,5 +59,3 @@ export type Spend = {
   /** Bytes reserved before the call; what is unused comes back with the outcome. */
   readonly maxBytes: number
 }
-
-export type { EnvelopeLimits }

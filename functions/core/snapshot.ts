@@ -27,11 +27,16 @@ export interface PolicySource {
   refresh(known: number): Promise<PolicySnapshot>
   /** Like refresh, but reads the revision at most once a second (unknown issuers). */
   refreshLimited(): Promise<PolicySnapshot>
+  /** This isolate wrote to the policy: the next limited refresh does not wait. */
+  noteChange(): void
 }
 
 /** CEL conditions behind the wrapper of functions/conditions (length, nesting and list caps). */
 export interface Conditions {
-  /** True only when the expression evaluates to exactly `true`. */
+  /**
+   * True only when the expression evaluates to exactly `true`. `whenBeyondCaps` is the answer for facts
+   * that are too large to be looked at: a deny says true, or padding a claim would get around it.
+   */
   holds(
     expression: string,
     facts: {
@@ -40,6 +45,7 @@ export interface Conditions {
       readonly target: unknown
       readonly now: number
     },
+    whenBeyondCaps?: boolean,
   ): boolean
   /** A mistake in the expression, or null; used when a binding is saved. */
   mistake(expression: string): string | null

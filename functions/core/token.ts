@@ -13,6 +13,15 @@ export const TOKEN_TYPES = {
   mtls: 'urn:sallyport:token-type:mtls',
 } as const
 
+/** Token types that an attestation may have: those of the auth-methods family, which a test holds equal. */
+export const ATTESTATION_TOKEN_TYPES: readonly string[] = [
+  TOKEN_TYPES.jwt,
+  TOKEN_TYPES.idToken,
+  TOKEN_TYPES.awsSigV4,
+  TOKEN_TYPES.opaque,
+  TOKEN_TYPES.mtls,
+]
+
 /** RFC 9068 §2.2 plus `sid`. */
 export type HandleClaims = {
   readonly iss: string

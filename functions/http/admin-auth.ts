@@ -74,7 +74,7 @@ async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result
   if (!isLive || read.killed) return fail({ kind: 'unauthenticated' })
   const current = await deps.policy.current()
   const snapshot =
-    current.revision === read.revision ? current : await deps.policy.refresh(current.revision)
+    current.revision === read.revision ? current : await deps.policy.refresh(read.revision - 1)
   const grant = currentGrant(session, ADMIN_TARGET, read.bindings, snapshot, deps)
   if (!grant.ok) return fail({ kind: 'unauthenticated' })
   const roles = ADMIN_ROLES.filter((role) =>

@@ -21,6 +21,8 @@ export type Capabilities = {
   /** The path arrives exactly as sent; else it was parsed or decoded on the way. */
   readonly rawPath: boolean
   readonly clientAddress: string
+  /** Where a client certificate comes from; null: the entry carries none. */
+  readonly clientCertificate: string | null
 }
 
 /**
@@ -45,6 +47,7 @@ export const capabilities: Readonly<Record<EntryKind, Capabilities>> = {
     duplicateRequestHeaders: 'separate',
     rawPath: true,
     clientAddress: 'peer of the connection',
+    clientCertificate: 'the connection, with its chain, where SALLYPORT_TLS_CERT is set',
   },
   workerd: {
     requestStreaming: true,
@@ -55,12 +58,14 @@ export const capabilities: Readonly<Record<EntryKind, Capabilities>> = {
     duplicateRequestHeaders: 'joined',
     rawPath: false,
     clientAddress: 'CF-Connecting-IP as set by the edge',
+    clientCertificate: '`cf.tlsClientAuth`, with its chain up to 16 KB, where the edge verified it',
   },
   'lambda-url': {
     ...buffered,
     duplicateRequestHeaders: 'joined',
     rawPath: true,
     clientAddress: 'requestContext.http.sourceIp',
+    clientCertificate: null,
   },
   'lambda-url-streaming': {
     ...buffered,
@@ -70,17 +75,20 @@ export const capabilities: Readonly<Record<EntryKind, Capabilities>> = {
     duplicateRequestHeaders: 'joined',
     rawPath: true,
     clientAddress: 'requestContext.http.sourceIp',
+    clientCertificate: null,
   },
   'lambda-apigw-v1': {
     ...buffered,
     duplicateRequestHeaders: 'separate',
     rawPath: true,
     clientAddress: 'requestContext.identity.sourceIp',
+    clientCertificate: '`requestContext.identity.clientCert`, the leaf alone',
   },
   'lambda-apigw-v2': {
     ...buffered,
     duplicateRequestHeaders: 'joined',
     rawPath: false,
     clientAddress: 'requestContext.http.sourceIp',
+    clientCertificate: '`requestContext.authentication.clientCert`, the leaf alone',
   },
 }

@@ -133,7 +133,16 @@ function oauthShape(failure: Failure): OAuthShape {
         description: 'The access token is missing, invalid or expired.',
         headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
       }
-    default:
+    // The gateway and administration answer with problems; on an OAuth endpoint these cannot happen.
+    case 'action_malformed':
+    case 'action_denied':
+    case 'approval_required':
+    case 'budget_exhausted':
+    case 'upstream_failed':
+    case 'not_found':
+    case 'invalid_document':
+    case 'precondition_failed':
+    case 'conflict':
       return { status: 400, error: 'invalid_request', description: 'The request was refused.' }
   }
 }
@@ -306,7 +315,15 @@ function problemShape(failure: Failure): ProblemShape {
       }
     case 'malformed_request':
       return { status: 400, code: 'invalid_request', title: malformedText(failure) }
-    default:
+    // OAuth endpoints answer these in their own form; here they cannot happen.
+    case 'unsupported_grant_type':
+    case 'invalid_client':
+    case 'attestation_rejected':
+    case 'invalid_target':
+    case 'invalid_scope':
+    case 'invalid_authorization_details':
+    case 'access_denied':
+    case 'authorization_pending':
       return { status: 400, code: 'invalid_request', title: 'The request was refused' }
   }
 }

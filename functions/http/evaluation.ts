@@ -90,7 +90,7 @@ async function run(
   const [state, held] = await Promise.all([deps.records.readPolicyState(), deps.policy.current()])
   if (state.killed) return fail({ kind: 'killed' })
   const isStale = state.revision !== held.revision
-  const snapshot = isStale ? await deps.policy.refresh(held.revision) : held
+  const snapshot = isStale ? await deps.policy.refresh(state.revision - 1) : held
   return evaluate(body.value, { snapshot, deps })
 }
 

@@ -30,7 +30,10 @@ export async function handleExchange(
   if (!form.ok) return refuse(form.failure)
   const parsed = parseTokenRequest(form.value, deps.issuer)
   if (!parsed.ok) return refuse(parsed.failure)
-  const granted = await exchange(parsed.value, decisionId, deps)
+  // From the connection and never from the request (CA-09).
+  const certificate = facts.clientCertificate ?? null
+  const asked = { ...parsed.value, subject: { ...parsed.value.subject, certificate } }
+  const granted = await exchange(asked, decisionId, deps)
   return granted.ok ? answer(granted.value, decisionId, deps.issuer) : refuse(granted.failure)
 }
 

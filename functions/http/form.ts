@@ -51,25 +51,35 @@ export async function readText(
   request: Request,
   maxBytes: number,
 ): Promise<Result<string, Failure>> {
-  const declared = Number(request.headers.get('content-length') ?? '0')
-  if (declared > maxBytes) return fail({ kind: 'payload_too_large', maxBytes })
+  const bytes = await readBytes(request, maxBytes)
+  if (bytes === null) return fail({ kind: 'payload_too_large', maxBytes })
+  try {
+    return ok(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch {
+    // Not UTF-8: the caller's mistake.
+    return fail({ kind: 'malformed_request', reason: 'not_utf8' })
+  }
+}
+
+/** Null when there are more. */
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | null> {
+  const declared = request.headers.get('content-length') ?? ''
+  if (Number(declared) > maxBytes) return null
+  if (/^\d+$/.test(declared) && !request.headers.has('transfer-encoding')) {
+    // The framing holds the body to what was declared: read at once, which no stream is made for.
+    const bytes = new Uint8Array(await request.arrayBuffer())
+    return bytes.length > maxBytes ? null : bytes
+  }
   const chunks: Uint8Array[] = []
   let size = 0
   if (request.body !== null) {
     for await (const chunk of request.body as AsyncIterable<Uint8Array>) {
       size += chunk.byteLength
-      if (size > maxBytes) return fail({ kind: 'payload_too_large', maxBytes })
+      if (size > maxBytes) return null
       chunks.push(chunk)
     }
   }
-  try {
-    return ok(
-      new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(joined(chunks, size)),
-    )
-  } catch {
-    // Not UTF-8: the caller's mistake.
-    return fail({ kind: 'malformed_request', reason: 'not_utf8' })
-  }
+  return joined(chunks, size)
 }
 
 function joined(chunks: readonly Uint8Array[], size: number): Uint8Array {

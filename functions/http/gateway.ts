@@ -55,12 +55,25 @@ async function run(
     body: request.body,
   }
   const answered = await act(
-    { target: split.target, handle: handle.value, raw, declaredOrigin: origin.value },
+    {
+      target: split.target,
+      handle: handle.value,
+      raw,
+      declaredOrigin: origin.value,
+      cancelled: abortOf(request.signal),
+    },
     decisionId,
     deps,
   )
   // Every target that the gateway serves over HTTP answers in this form (targets/http.ts).
   return answered.ok ? ok(answered.value as HttpAnswer) : answered
+}
+
+function abortOf(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }
 
 function splitTarget(rawTarget: string): { target: string; path: string; query: string } | null {

@@ -2,7 +2,7 @@
 import { ADMIN_TARGET } from '../core/opening.ts'
 import type { PolicySource } from '../core/snapshot.ts'
 import { targetUrl } from '../core/target-url.ts'
-import { TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
+import { ATTESTATION_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
 
@@ -22,7 +22,7 @@ export function authorizationServerMetadata(issuer: string): Record<string, unkn
     introspection_endpoint_auth_methods_supported: ['none'],
     revocation_endpoint_auth_methods_supported: ['none'],
     authorization_details_types_supported: ['agent_intent'],
-    subject_token_types_supported: [TOKEN_TYPES.jwt, TOKEN_TYPES.idToken],
+    subject_token_types_supported: ATTESTATION_TOKEN_TYPES,
     requested_token_types_supported: [TOKEN_TYPES.accessToken],
     service_documentation: `${issuer}/docs`,
   }

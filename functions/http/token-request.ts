@@ -8,7 +8,7 @@ import type { AgentIntent } from '../core/intent.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import { parseScope, type ScopeItem } from '../core/scope.ts'
 import { targetUrl } from '../core/target-url.ts'
-import { TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
+import { ATTESTATION_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
 import type { Form } from './form.ts'
 
 /** Parameters that may repeat (RFC 8693 §2.1, RFC 8707 §2; conflict C4). */
@@ -17,8 +17,6 @@ const REPEATABLE = new Set(['audience', 'resource'])
 const MAX_TARGETS = 16
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
 
-/** Token types that an attestation may have; each type's methods do the rest (TX-05, TX-07). */
-const SUBJECT_TYPES: ReadonlySet<string> = new Set([TOKEN_TYPES.jwt, TOKEN_TYPES.idToken])
 const ASSERTION_TYPES: ReadonlySet<string> = new Set([
   'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
   'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe',
@@ -78,7 +76,8 @@ function attestationOf(
 ): Result<UntrustedAttestation, Failure> {
   if (token === null) return malformed('missing_parameter', 'subject_token')
   if (type === null) return malformed('missing_parameter', 'subject_token_type')
-  if (SUBJECT_TYPES.has(type)) return ok({ token, tokenType: type })
+  // Each type's methods do the rest (TX-05, TX-07).
+  if (ATTESTATION_TOKEN_TYPES.includes(type)) return ok({ token, tokenType: type })
   // A handle is a subject only together with an actor (delegation); any other type is unknown (TX-05).
   return malformed('unsupported_token_type', 'subject_token_type')
 }

@@ -20,6 +20,10 @@ export function createFetchOutbound(fetch: Fetch): Outbound {
     if (hostRefusal(request.url, request.reach) !== null) {
       throw new OutboundError('address_refused')
     }
+    // The platform checks certificates against public authorities, and shows none.
+    if (request.ca !== undefined || request.verifyPeer !== undefined) {
+      throw new OutboundError('protocol_error')
+    }
     checkMethod(request.method)
     const headers = new Headers()
     for (const [name, value] of sendableHeaders(request.headers)) headers.append(name, value)

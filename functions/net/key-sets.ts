@@ -1,10 +1,12 @@
 // The broker's own cache of verification keys. It decides when to ask an issuer and how long to go on
 // without an answer: fetches in flight are shared, a flood of unknown `kid`s costs the issuer nothing,
 // and an endpoint that is down, or lies, never takes good keys away before they are too old (F4).
+import { canonicalJson } from '../core/audit.ts'
 import type { JsonObject } from '../core/identity.ts'
 import type { Clock, Seconds } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { VerificationKey } from '../crypto/jwk.ts'
+import type { Certificate } from '../crypto/x509/certificate.ts'
 import { pickKey, type KeyLookup, type PickedKey } from './key-choice.ts'
 import { readKeySet } from './key-set-document.ts'
 import { FETCH_TIMEOUT_MS, type Location } from './key-set-fetch.ts'
@@ -24,7 +26,16 @@ export type KeySource =
   | RemoteKeySource
   | { readonly kind: 'inline'; readonly id: string; readonly jwks: JsonObject }
 
+export type BundleSource = Extract<RemoteKeySource, { kind: 'spiffe_bundle' }>
+
 export type FoundKey = { readonly key: VerificationKey; readonly ageSeconds: number }
+export type FoundRoots = { readonly roots: readonly Certificate[]; readonly ageSeconds: number }
+
+export type RootsLookup = {
+  readonly maxStaleSeconds: Seconds
+  /** Whether one of them may be meant; else the endpoint is asked again, as for an unknown `kid`. */
+  readonly mayHold: (roots: readonly Certificate[]) => boolean
+}
 
 export type KeyLookupFault = {
   readonly reason: 'unknown_key' | 'key_mismatch' | 'keys_unreachable' | 'keys_stale'
@@ -34,6 +45,8 @@ export type KeyLookupFault = {
 
 export interface KeySets {
   find(source: KeySource, lookup: KeyLookup): Promise<Result<FoundKey, KeyLookupFault>>
+  /** X.509 roots of a trust domain, out of the same bundle; none in it means none (SP-07, SP-09). */
+  findRoots(source: BundleSource, lookup: RootsLookup): Promise<Result<FoundRoots, KeyLookupFault>>
   /** Forgets everything, so that a removed key is refused at once. */
   flush(): void
   /** Refreshes started; one of them may be two requests, discovery document and keys. */
@@ -53,6 +66,7 @@ const DISCOVERY_MAX_AGE_SECONDS = 600
  */
 const ABANDONED_MS = FETCH_TIMEOUT_MS + 1_000
 
+type Staleness = { readonly maxStaleSeconds: Seconds }
 type Held = LoadedKeys & { readonly fetchedAt: Seconds }
 type Refresh = { readonly done: Promise<void>; readonly startedAtMs: number }
 
@@ -104,7 +118,7 @@ export function createKeySets(dependencies: Dependencies): KeySets {
   async function refreshIfDue(
     cached: CachedSource,
     source: RemoteKeySource,
-    lookup: KeyLookup,
+    lookup: Staleness,
   ): Promise<boolean> {
     const now = clock.nowSeconds()
     if (!isDue(cached.held, lookup, now)) return false
@@ -135,16 +149,26 @@ export function createKeySets(dependencies: Dependencies): KeySets {
     await settled(cached.inFlight)
   }
 
+  /** What is held of a source, asked for again where it is due or lacks what is looked for. */
+  async function heldOf(
+    source: RemoteKeySource,
+    lookup: Staleness,
+    lacks: (held: Held) => boolean,
+  ): Promise<Result<Held & { readonly ageSeconds: number }, KeyLookupFault>> {
+    const cached = cachedSource(sources, source)
+    const justAsked = await refreshIfDue(cached, source, lookup)
+    if (cached.held !== null && lacks(cached.held)) {
+      await refreshForUnknown(cached, source, justAsked)
+    }
+    return usable(cached, lookup, clock.nowSeconds())
+  }
+
   async function findRemote(
     source: RemoteKeySource,
     lookup: KeyLookup,
   ): Promise<Result<FoundKey, KeyLookupFault>> {
-    const cached = cachedSource(sources, source)
-    const justAsked = await refreshIfDue(cached, source, lookup)
-    if (cached.held !== null && pickKey(cached.held.keys, lookup) === 'unknown') {
-      await refreshForUnknown(cached, source, justAsked)
-    }
-    return answer(cached, lookup, clock.nowSeconds())
+    const held = await heldOf(source, lookup, ({ keys }) => pickKey(keys, lookup) === 'unknown')
+    return held.ok ? foundKey(pickKey(held.value.keys, lookup), held.value.ageSeconds) : held
   }
 
   function findInline(jwks: JsonObject): Promise<readonly VerificationKey[]> {
@@ -159,6 +183,10 @@ export function createKeySets(dependencies: Dependencies): KeySets {
     async find(source, lookup) {
       if (source.kind !== 'inline') return findRemote(source, lookup)
       return foundKey(pickKey(await findInline(source.jwks), lookup), 0)
+    },
+    async findRoots(source, lookup) {
+      const held = await heldOf(source, lookup, ({ roots }) => !lookup.mayHold(roots))
+      return held.ok ? ok({ roots: held.value.roots, ageSeconds: held.value.ageSeconds }) : held
     },
     flush() {
       sources.clear()
@@ -180,7 +208,7 @@ async function refreshOnce(
   const fetchedAt = clock.nowSeconds()
   const deadline = new AbortController()
   const timer = setTimeout(() => deadline.abort(), FETCH_TIMEOUT_MS)
-  const asking = { outbound, reach, signal: deadline.signal }
+  const asking = { outbound, reach, signal: deadline.signal, now: fetchedAt }
   try {
     const known = cached.location
     const isKnown =
@@ -188,7 +216,7 @@ async function refreshOnce(
     const location = isKnown ? ok(known.value) : await locateKeys(source, asking)
     if (location.ok && !isKnown) cached.location = { value: location.value, foundAt: fetchedAt }
     const loaded = location.ok
-      ? await loadKeys(source, location.value, cached.held?.sequence ?? null, asking)
+      ? await loadKeys(source, location.value, cached.held, asking)
       : location
     if (!isCurrent()) return
     cached.lastFault = loaded.ok ? null : loaded.failure
@@ -198,16 +226,16 @@ async function refreshOnce(
   }
 }
 
-function answer(
+function usable(
   cached: CachedSource,
-  lookup: KeyLookup,
+  lookup: Staleness,
   now: Seconds,
-): Result<FoundKey, KeyLookupFault> {
+): Result<Held & { readonly ageSeconds: number }, KeyLookupFault> {
   const rule = cached.lastFault === null ? {} : { rule: cached.lastFault }
   const { held } = cached
   if (held === null) return fail({ reason: 'keys_unreachable', ...rule })
   if (isTooOld(held, lookup, now)) return fail({ reason: 'keys_stale', ...rule })
-  return foundKey(pickKey(held.keys, lookup), ageOf(held, now))
+  return ok({ ...held, ageSeconds: ageOf(held, now) })
 }
 
 function foundKey(picked: PickedKey, ageSeconds: number): Result<FoundKey, KeyLookupFault> {
@@ -236,21 +264,14 @@ function cachedSource(sources: Map<string, CachedSource>, source: RemoteKeySourc
 
 /** JSON, not joined text: no issuer can be spelled so that it lands on another's keys (RB-04). */
 function sourceName(source: RemoteKeySource): string {
-  switch (source.kind) {
-    case 'discovery':
-      return JSON.stringify([source.kind, source.issuer])
-    case 'jwks_uri':
-      return JSON.stringify([source.kind, source.issuer, source.jwksUri])
-    case 'spiffe_bundle':
-      return JSON.stringify([source.kind, source.trustDomain, source.url])
-  }
+  return canonicalJson({ ...source })
 }
 
-function isDue(held: Held | null, lookup: KeyLookup, now: Seconds): boolean {
+function isDue(held: Held | null, lookup: Staleness, now: Seconds): boolean {
   return held === null || ageOf(held, now) >= held.refreshSeconds || isTooOld(held, lookup, now)
 }
 
-function isTooOld(held: Held | null, { maxStaleSeconds }: KeyLookup, now: Seconds): boolean {
+function isTooOld(held: Held | null, { maxStaleSeconds }: Staleness, now: Seconds): boolean {
   return held === null || ageOf(held, now) > maxStaleSeconds
 }
 

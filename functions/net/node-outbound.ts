@@ -16,19 +16,22 @@ import {
   type Reach,
 } from './outbound.ts'
 import { checkMethod, hasNoBody, sendableHeaders } from './request-headers.ts'
+import { peerVerifyingAgent } from './verified-peer.ts'
 
 /** Every address of a name, in the order to try them. */
 export type Resolver = (hostname: string) => Promise<readonly string[]>
 
 type Agents = { readonly http: http.Agent; readonly https: https.Agent }
 
+/** There are as many authorities as configurations ever held; far fewer are in use. */
+const MAX_POOLS = 64
 /** Shorter than what servers commonly keep an idle connection for, so that few are found dead. */
 const IDLE_CONNECTION_MS = 4_000
 /** Methods that may be sent again when a pooled connection turns out to be closed (RFC 9110 §9.2.2). */
 const REPEATABLE: readonly string[] = ['GET', 'HEAD', 'OPTIONS']
 
 export function createNodeOutbound(options: { readonly resolve?: Resolver } = {}): Outbound {
-  const agentsFor = agentsByReach(options.resolve ?? resolveBySystem)
+  const agentsFor = agentPools(options.resolve ?? resolveBySystem)
   return async (request) => {
     if (request.signal?.aborted === true) throw new OutboundError('aborted')
     if (hostRefusal(request.url, request.reach) !== null) {
@@ -36,7 +39,10 @@ export function createNodeOutbound(options: { readonly resolve?: Resolver } = {}
     }
     checkMethod(request.method)
     const lines = rawHeaders(request)
-    const agents = agentsFor(request.reach)
+    if (request.verifyPeer !== undefined && request.url.protocol !== 'https:') {
+      throw new OutboundError('protocol_error')
+    }
+    const agents = agentsFor(request)
     const first = await exchange(request, lines, agents)
     if (first !== 'connection_was_closed') return first
     const second = await exchange(request, lines, agents)
@@ -45,25 +51,43 @@ export function createNodeOutbound(options: { readonly resolve?: Resolver } = {}
   }
 }
 
-/** Connections are pooled by reach: one made for a private target is no use to any other call. */
-function agentsByReach(resolve: Resolver): (reach: Reach) => Agents {
+/**
+ * Connections are pooled by reach and authorities: one made for a private target, or checked against
+ * somebody's own authority, is no use to any other call.
+ */
+function agentPools(resolve: Resolver): (request: OutboundRequest) => Agents {
   const pools = new Map<string, Agents>()
-  return (reach) => {
-    const pool = `${reach.privateNetwork} ${reach.loopback}`
-    const found = pools.get(pool)
-    if (found !== undefined) return found
+  return ({ reach, ca, verifyPeer, timeoutMs }) => {
     const settings = {
       keepAlive: true,
       timeout: IDLE_CONNECTION_MS,
       lookup: checkedLookup(resolve, reach),
     }
+    if (verifyPeer !== undefined) {
+      const only = peerVerifyingAgent(settings, { verifyPeer, timeoutMs })
+      return { http: only, https: only }
+    }
+    const pool = `${reach.privateNetwork} ${reach.loopback} ${ca ?? ''}`
+    const found = pools.get(pool)
+    if (found !== undefined) return found
+    dropOldest(pools)
     const made: Agents = {
       http: new http.Agent(settings),
-      https: new https.Agent({ ...settings, rejectUnauthorized: true }),
+      https: new https.Agent({
+        ...settings,
+        rejectUnauthorized: true,
+        ...(ca === undefined ? {} : { ca }),
+      }),
     }
     pools.set(pool, made)
     return made
   }
+}
+
+/** Calls under way keep their sockets; idle ones time out by themselves. */
+function dropOldest(pools: Map<string, Agents>): void {
+  const [oldest] = pools.keys()
+  if (pools.size >= MAX_POOLS && oldest !== undefined) pools.delete(oldest)
 }
 
 /** One refused address among several refuses the name: a public name has no private address. */

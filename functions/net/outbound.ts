@@ -13,6 +13,16 @@ export type OutboundRequest = {
   readonly signal?: AbortSignal
   /** What this call may reach besides public addresses. Link-local and metadata addresses: never. */
   readonly reach: Reach
+  /**
+   * PEM: the only certificate authorities that the server's certificate may come from. A transport that
+   * cannot hold a call to them refuses it.
+   */
+  readonly ca?: string
+  /**
+   * Judges the certificates that the server presents (DER, leaf first) in place of any authority, before
+   * anything is sent. A transport that cannot ask refuses the call.
+   */
+  readonly verifyPeer?: (chain: readonly Uint8Array[]) => Promise<boolean>
 }
 
 export type Reach = {

@@ -1,5 +1,7 @@
 // Lambda's HTTP events to a Request and back: Function URLs and HTTP APIs (format 2.0), REST APIs
 // (format 1.0). No value is dropped on the way: repeated headers stay apart or arrive joined by a comma.
+import type { UntrustedCertificate } from '../core/auth-method.ts'
+import { decodePem } from '../crypto/x509/pem.ts'
 import type { RequestFacts } from '../platform.ts'
 
 /** Format 1.0 (API Gateway REST). */
@@ -12,7 +14,9 @@ type EventV1 = {
   readonly multiValueQueryStringParameters?: Readonly<
     Record<string, readonly string[] | undefined>
   > | null
-  readonly requestContext: { readonly identity: { readonly sourceIp?: string } }
+  readonly requestContext: {
+    readonly identity: { readonly sourceIp?: string; readonly clientCert?: ClientCert }
+  }
   readonly body?: string | null
   readonly isBase64Encoded?: boolean
 }
@@ -27,10 +31,14 @@ type EventV2 = {
   readonly requestContext: {
     readonly stage?: string
     readonly http: { readonly method: string; readonly sourceIp?: string }
+    readonly authentication?: { readonly clientCert?: ClientCert } | null
   }
   readonly body?: string | null
   readonly isBase64Encoded?: boolean
 }
+
+/** Of a custom domain with mutual TLS, whose truststore API Gateway has checked it against. */
+type ClientCert = { readonly clientCertPem?: string } | null
 
 type HeaderMap = Readonly<Record<string, string | undefined>>
 type HeaderLine = readonly [string, string]
@@ -60,7 +68,7 @@ export function readLambdaEvent(
   try {
     const parts = isEventV2(event) ? partsOfV2(event) : isEventV1(event) ? partsOfV1(event) : null
     if (parts === null) return null
-    const { method, target, headerLines, body, clientAddress } = parts
+    const { method, target, headerLines, body, clientAddress, clientCertificate } = parts
     const hasBody = body !== null && method !== 'GET' && method !== 'HEAD'
     const request = new Request(`${context.issuer}${target}`, {
       method,
@@ -71,7 +79,7 @@ export function readLambdaEvent(
     return {
       format: parts.format,
       request,
-      facts: { rawTarget: target, clientAddress, headerLines },
+      facts: { rawTarget: target, clientAddress, headerLines, clientCertificate },
     }
   } catch {
     // What no Request can hold (TRACE, control characters, lone surrogates): the caller's mistake.
@@ -86,10 +94,11 @@ type Parts = {
   readonly headerLines: readonly HeaderLine[]
   readonly body: Uint8Array<ArrayBuffer> | null
   readonly clientAddress: string | null
+  readonly clientCertificate: UntrustedCertificate | null
 }
 
 function partsOfV2(event: EventV2): Parts {
-  const { http, stage } = event.requestContext
+  const { http, stage, authentication } = event.requestContext
   const path = withoutStage(event.rawPath, stage)
   const headerLines = linesOf(event.headers)
   if (event.cookies !== undefined && event.cookies.length > 0) {
@@ -102,6 +111,7 @@ function partsOfV2(event: EventV2): Parts {
     headerLines,
     body: bodyOf(event),
     clientAddress: http.sourceIp ?? null,
+    clientCertificate: certificateOf(authentication?.clientCert),
   }
 }
 
@@ -113,7 +123,18 @@ function partsOfV1(event: EventV1): Parts {
     headerLines: headerLinesOfV1(event),
     body: bodyOf(event),
     clientAddress: event.requestContext.identity.sourceIp ?? null,
+    clientCertificate: certificateOf(event.requestContext.identity.clientCert),
   }
+}
+
+/**
+ * From the request context, which API Gateway writes and no client can; never from a header. It hands
+ * on the leaf alone.
+ */
+function certificateOf(clientCert: ClientCert | undefined): UntrustedCertificate | null {
+  const pem = clientCert?.clientCertPem
+  const chain = typeof pem === 'string' ? decodePem(pem) : null
+  return chain === null || chain.length === 0 ? null : { chain, provenByPlatform: true }
 }
 
 /** A named stage is part of `rawPath` on the API's own domain; the broker knows nothing of stages. */

@@ -1,13 +1,15 @@
-// HTTP/1.1 in front of the app on Node. It hands over the request exactly as received and writes the
+// HTTP/1.1, over TLS where it is told, in front of the app on Node. It hands over the request exactly as received and writes the
 // answer; what is ambiguous on the wire is refused here, and nobody may hold a connection for free.
 // It never puts the text of an error into an answer.
 import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Platform, RequestFacts } from '../platform.ts'
 import { writeResponse } from './node-response.ts'
+import { createTlsServer, peerCertificate, type ServerTls } from './node-tls.ts'
 import { entryProblem } from './served-app.ts'
 import { errorFacts } from './system.ts'
 
@@ -42,10 +44,18 @@ export const nodeServerLimits: NodeServerLimits = {
   maxConnections: 4_096,
 }
 
+type Server = HttpServer | HttpsServer
+
 export type NodeServer = {
   readonly server: Server
   /** Takes no more connections, lets running requests end, cuts what is left after `graceMs`. */
   drain(graceMs: number): Promise<void>
+}
+
+export type NodeServerOptions = {
+  readonly limits?: NodeServerLimits
+  /** Null: something in front ends TLS, or nobody does. */
+  readonly tls?: ServerTls | null
 }
 
 type Fetch = (request: Request, facts: RequestFacts) => Promise<Response>
@@ -53,26 +63,19 @@ type Fetch = (request: Request, facts: RequestFacts) => Promise<Response>
 export function createNodeServer(
   fetch: Fetch,
   log: Platform['log'],
-  limits: NodeServerLimits = nodeServerLimits,
+  { limits = nodeServerLimits, tls = null }: NodeServerOptions = {},
 ): NodeServer {
   const connections = new Connections(limits)
   const refused = new WeakSet<Socket>()
   const state = { isDraining: false }
-  const server = createServer({
-    insecureHTTPParser: false,
-    // Checked below instead, where a refusal also stops what was pipelined behind it.
-    requireHostHeader: false,
-    maxHeaderSize: limits.maxHeaderBytes,
-    headersTimeout: limits.headersTimeoutMs,
-    requestTimeout: 0,
-    keepAliveTimeout: limits.keepAliveTimeoutMs,
-    connectionsCheckingInterval: Math.min(2_000, limits.headersTimeoutMs),
-  })
+  const server = listeningServer(tls, limits)
   // Node's own limit drops the lines beyond it silently, a second Authorization included.
   server.maxHeadersCount = 0
   server.maxRequestsPerSocket = limits.maxRequestsPerSocket
   server.maxConnections = limits.maxConnections
-  server.setTimeout(limits.stalledReaderMs, (socket) => connections.timedOut(socket))
+  server.setTimeout(limits.stalledReaderMs, (socket?: Socket) => {
+    if (socket !== undefined) connections.timedOut(socket)
+  })
 
   const listener = requestListener(fetch, log)
   server.on('request', (incoming, outgoing) => {
@@ -89,7 +92,9 @@ export function createNodeServer(
     outgoing.shouldKeepAlive = false
     void writeResponse(refusal, outgoing)
   })
-  server.on('connection', (socket) => connections.opened(socket))
+  server.on(tls === null ? 'connection' : 'secureConnection', (socket: Socket) =>
+    connections.opened(socket),
+  )
   server.on('close', () => connections.close())
   return {
     server,
@@ -98,6 +103,22 @@ export function createNodeServer(
       await drain(server, connections, graceMs)
     },
   }
+}
+
+function listeningServer(tls: ServerTls | null, limits: NodeServerLimits): Server {
+  const options = {
+    insecureHTTPParser: false,
+    // Checked below instead, where a refusal also stops what was pipelined behind it.
+    requireHostHeader: false,
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: 0,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(2_000, limits.headersTimeoutMs),
+  }
+  return tls === null
+    ? createServer(options)
+    : createTlsServer(tls, options, limits.headersTimeoutMs)
 }
 
 function requestListener(fetch: Fetch, log: Platform['log']) {
@@ -129,6 +150,10 @@ function factsOf(incoming: IncomingMessage): RequestFacts {
     rawTarget: incoming.url ?? '/',
     clientAddress: clientAddress(incoming.socket),
     headerLines: headerLines(incoming.rawHeaders),
+    // Made when asked for: most requests never look at it.
+    get clientCertificate() {
+      return peerCertificate(incoming.socket)
+    },
   }
 }
 

@@ -1,17 +1,19 @@
 // The Node process: environment to config, config to platform, platform to app, app to a socket, and an
 // orderly end. What Node has and no other runtime has stays in this folder.
 import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import { createNodeOutbound } from '../net/node-outbound.ts'
 import { databaseFilePath, isLoopbackHost, readConfig } from '../config.ts'
 import type { Config, SettingError } from '../config.ts'
 import { fail, ok } from '../core/result.ts'
 import type { Result } from '../core/result.ts'
-import type { Platform } from '../platform.ts'
+import type { Platform, RequestFacts } from '../platform.ts'
 import { parsePolicyYaml } from '../policy/yaml.ts'
 import { createFileDriver } from '../store/file-driver.ts'
 import { createHttpDriver } from '../store/http-driver.ts'
 import { loadOrCreateKek } from './node-kek.ts'
 import { createNodeServer } from './node-server.ts'
+import type { ServerTls } from './node-tls.ts'
 import { migratesOnce } from './served-app.ts'
 import type { CreateApp, ServedApp } from './served-app.ts'
 import { jsonLog, randomIds, sha256Hashing, systemClock } from './system.ts'
@@ -45,6 +47,8 @@ export async function startNode(
   const read = readConfig(env, { runtime: 'node', generateKek: loadOrCreateKek })
   if (!read.ok) return read
   const config = read.value
+  const tls = readTlsFiles(config)
+  if (!tls.ok) return tls
   const platform = nodePlatform(config, env)
   const app = await createApp(platform, config)
   const migrate = migratesOnce(app, platform)
@@ -54,10 +58,11 @@ export async function startNode(
     await app.close()
     return fail(mistakes)
   }
-  const { server, drain } = createNodeServer(async (request, facts) => {
+  const serve = async (request: Request, facts: RequestFacts) => {
     await migrate()
     return app.fetch(request, facts)
-  }, platform.log)
+  }
+  const { server, drain } = createNodeServer(serve, platform.log, { tls: tls.value })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ port: config.port, host: listenHost(config.issuer) }, () => resolve())
@@ -88,6 +93,31 @@ async function applyPolicyFile(app: ServedApp, config: Config): Promise<readonly
   return applied.failure.map(({ path, message }) =>
     refused(`${config.policyFile}${path}: ${message}`),
   )
+}
+
+/** Null where something in front ends TLS. Read once: a renewed certificate takes a restart. */
+function readTlsFiles({ tls }: Config): Result<ServerTls | null, readonly SettingError[]> {
+  if (tls === undefined) return ok(null)
+  const mistakes: SettingError[] = []
+  const read = (setting: string, file: string): string => {
+    try {
+      return readFileSync(file, 'utf8')
+    } catch {
+      mistakes.push({ setting, message: `names a file that cannot be read: ${file}` })
+      return ''
+    }
+  }
+  const cert = read('SALLYPORT_TLS_CERT', tls.certFile)
+  const key = read('SALLYPORT_TLS_KEY', tls.keyFile)
+  if (mistakes.length > 0) return fail(mistakes)
+  try {
+    createSecureContext({ cert, key })
+  } catch {
+    // The library's own text may quote the file.
+    const message = 'and SALLYPORT_TLS_KEY are no PEM certificate and its key'
+    return fail([{ setting: 'SALLYPORT_TLS_CERT', message }])
+  }
+  return ok({ cert, key })
 }
 
 export function nodePlatform(config: Config, env: Env): Platform {

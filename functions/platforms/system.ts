@@ -1,5 +1,6 @@
 // Clock, ids, hashing and log lines: what every runtime gets from the same standard APIs.
-import { createHash } from 'node:crypto'
+import { Buffer } from 'node:buffer'
+import * as nodeCrypto from 'node:crypto'
 import type { LogLevel } from '../config.ts'
 import type { Clock, Hashing, Ids } from '../core/ports.ts'
 import type { Platform } from '../platform.ts'
@@ -9,15 +10,42 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
 }
 
-/** 128 random bits: as unguessable as a key, 22 characters long. */
+/** 128 random bits: as unguessable as a key, 22 characters of each id. */
 const ID_BYTES = 16
 
+/**
+ * The time, and then the random bits. Ids made together lie together in every index, which halves what
+ * a write costs in a large database; the secret is in the second part alone.
+ */
 export const randomIds: Ids = {
-  fresh: (prefix) => `${prefix}_${base64url(crypto.getRandomValues(new Uint8Array(ID_BYTES)))}`,
+  fresh: (prefix) => `${prefix}_${sortableTime()}${randomText()}`,
 }
 
+/** Milliseconds in nine digits, 0-9a-v, that sort as the time does. */
+function sortableTime(): string {
+  return Date.now().toString(32).padStart(9, '0')
+}
+
+/** Random bytes are fetched for many ids at once: one call costs as much for 16 as for 2,048. */
+const pool = { bytes: Buffer.alloc(128 * ID_BYTES), used: 128 * ID_BYTES }
+
+function randomText(): string {
+  if (pool.used === pool.bytes.length) {
+    crypto.getRandomValues(pool.bytes)
+    pool.used = 0
+  }
+  const from = pool.used
+  pool.used += ID_BYTES
+  return pool.bytes.toString('base64url', from, pool.used)
+}
+
+/** Twice as fast as a hash object for what is hashed once; not every runtime has it. */
+const hashOnce: typeof nodeCrypto.hash | undefined = nodeCrypto.hash
+
 export const sha256Hashing: Hashing = {
-  sha256Hex: (text) => createHash('sha256').update(text, 'utf8').digest('hex'),
+  sha256Hex: (text) =>
+    hashOnce?.('sha256', text, 'hex') ??
+    nodeCrypto.createHash('sha256').update(text, 'utf8').digest('hex'),
 }
 
 const severity: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 }
@@ -38,8 +66,3 @@ export function errorFacts(error: unknown): Readonly<Record<string, unknown>> {
 }
 
 const MAX_FRAMES = 6
-
-function base64url(bytes: Uint8Array): string {
-  const base64 = btoa(String.fromCharCode(...bytes))
-  return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
-}

@@ -2,6 +2,8 @@
 // for. Values are kept between requests, promises are not: workerd ties I/O to the request that began it.
 import { readConfig } from '../config.ts'
 import type { Config } from '../config.ts'
+import type { UntrustedCertificate } from '../core/auth-method.ts'
+import { decodeByteSequences } from '../crypto/x509/pem.ts'
 import { createFetchOutbound } from '../net/fetch-outbound.ts'
 import type { Platform, RequestFacts } from '../platform.ts'
 import { createD1Driver } from '../store/d1-driver.ts'
@@ -97,7 +99,38 @@ function factsOf(request: Request): RequestFacts {
     rawTarget: request.url.slice(new URL(request.url).origin.length),
     clientAddress: clientAddress(request),
     headerLines: [...request.headers],
+    clientCertificate: clientCertificate(request),
   }
+}
+
+type TlsClientAuth = Readonly<Record<string, unknown>>
+
+/**
+ * From `cf`, which the edge writes (CA-09). `SUCCESS` is all that says that the client has proven its
+ * key; any other word, and a certificate that Cloudflare knows to be revoked, proves nothing (MTLS-1).
+ */
+function clientCertificate(request: Request): UntrustedCertificate | null {
+  const auth = tlsClientAuth(request)
+  if (auth?.['certPresented'] !== '1') return null
+  const leaf = certificatesIn(auth['certRFC9440'])
+  if (leaf.length !== 1) return null
+  return {
+    // Left out by the edge where it is too large; the path then needs its intermediates in the policy.
+    chain: [...leaf, ...certificatesIn(auth['certChainRFC9440'])],
+    provenByPlatform: auth['certVerified'] === 'SUCCESS' && auth['certRevoked'] === '0',
+  }
+}
+
+function tlsClientAuth(request: Request): TlsClientAuth | null {
+  const cf: unknown = 'cf' in request ? request.cf : null
+  if (typeof cf !== 'object' || cf === null || !('tlsClientAuth' in cf)) return null
+  const { tlsClientAuth: auth } = cf
+  // An object of the runtime's own making; its members are looked at one by one.
+  return typeof auth === 'object' && auth !== null ? (auth as TlsClientAuth) : null
+}
+
+function certificatesIn(field: unknown): readonly Uint8Array[] {
+  return typeof field === 'string' ? (decodeByteSequences(field) ?? []) : []
 }
 
 /**

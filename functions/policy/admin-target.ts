@@ -1,6 +1,7 @@
 // The built-in target through which administrators authenticate, and what counts as reaching it. Only
 // the role `admin` writes what reaches it: everything else would let an editor make itself an admin.
 import { canonicalJson } from '../core/audit.ts'
+import { isJsonObject } from '../core/json.ts'
 import { ADMIN_TARGET } from '../core/opening.ts'
 import type { PolicyDocument, PolicyKind, TargetPolicy } from '../core/policy.ts'
 import type { PolicyChange } from '../store/contract.ts'
@@ -26,6 +27,7 @@ export function adminOnlyChanges(
     const name = change.op === 'put' ? change.object.name : change.name
     if (reaches.some((reach) => reach[change.kind].has(name))) return true
     if (movesEnvSecret(change.kind, before, after, name)) return true
+    if (change.kind === 'auth_methods' && movesPrivateReview(before, after, name)) return true
     return change.kind === 'targets' && movesPrivateTarget(named(before, name), named(after, name))
   })
 }
@@ -65,6 +67,16 @@ function movesPrivateTarget(
     before?.private_network !== after?.private_network ||
     canonicalJson(before?.config ?? null) !== canonicalJson(after?.config ?? null)
   )
+}
+
+/** The same for a method whose API server is at a private address. */
+function movesPrivateReview(before: PolicyDocument, after: PolicyDocument, name: string): boolean {
+  const [was, is] = [before, after].map((policy) => {
+    const { token_review: review } =
+      policy.auth_methods.find((method) => method.name === name)?.config ?? {}
+    return isJsonObject(review) && review['private_network'] === true ? canonicalJson(review) : null
+  })
+  return was !== is
 }
 
 /**

@@ -2,11 +2,11 @@
 // the OpenAPI document all come from here. Every object is strict: a member that is not named here is
 // refused, so that nothing that looks like a restriction is silently without effect (ADM-3, POL-9).
 import * as z from 'zod/mini'
+import type { JsonObject } from '../core/identity.ts'
 import type {
   AuthMethodPolicy,
   BindingPolicy,
   IntentPolicy,
-  JsonObject,
   PolicyKind,
   TargetPolicy,
 } from '../core/policy.ts'

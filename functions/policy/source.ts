@@ -31,8 +31,8 @@ export type PolicySourceDeps = {
 export function createPolicySource(deps: PolicySourceDeps): PolicySource {
   const compile = compiler(deps)
   let held: PolicySnapshot | null = null
-  let loading: Promise<PolicySnapshot> | null = null
-  let refreshing: Promise<PolicySnapshot> | null = null
+  const loading = shared(load)
+  const refreshing = shared(refreshStored)
   let limitedAt = -Infinity
 
   /** Never goes back: a load that was overtaken does not replace what is newer. */
@@ -42,48 +42,77 @@ export function createPolicySource(deps: PolicySourceDeps): PolicySource {
     return held
   }
 
-  function sharedLoad(): Promise<PolicySnapshot> {
-    loading ??= load().finally(() => {
-      loading = null
-    })
-    return loading
-  }
-
   /** Reads the revision, and the policy when it is another one. */
   async function refreshStored(): Promise<PolicySnapshot> {
     const revision = await deps.store.readRevision()
     if (held !== null && held.revision >= revision) return held
-    const loaded = await sharedLoad()
+    const loaded = await loading.run()
     // The load that was joined may have begun before this revision was written.
-    return loaded.revision >= revision ? loaded : sharedLoad()
-  }
-
-  function sharedRefresh(): Promise<PolicySnapshot> {
-    refreshing ??= refreshStored().finally(() => {
-      refreshing = null
-    })
-    return refreshing
+    return loaded.revision >= revision ? loaded : loading.run()
   }
 
   return {
     async current() {
-      return held ?? sharedLoad()
+      return held ?? loading.run()
     },
 
     async refresh(known) {
       if (held !== null && held.revision > known) return held
-      const joined = refreshing !== null
-      const refreshed = await sharedRefresh()
+      const joined = refreshing.isRunning()
+      const refreshed = await refreshing.run()
       // A refresh under way may have read the revision before the change that the caller knows of.
-      return joined && refreshed.revision <= known ? sharedRefresh() : refreshed
+      return joined && refreshed.revision <= known ? refreshing.run() : refreshed
     },
 
     async refreshLimited() {
       const now = deps.clock.nowMs()
       if (held !== null && now - limitedAt < LIMITED_INTERVAL_MS) return held
       limitedAt = now
-      return sharedRefresh()
+      return refreshing.run()
     },
+
+    noteChange() {
+      limitedAt = -Infinity
+    },
+  }
+}
+
+/**
+ * How long to wait for what another request began. On Workers it ends with that request, without a word
+ * to those who wait; then one of them begins again.
+ */
+const JOIN_MS = 2000
+
+/** One run of `work` for all who ask while it is under way. */
+function shared<T extends object>(work: () => Promise<T>) {
+  let running: Promise<T> | null = null
+  const run = (): Promise<T> => {
+    if (running !== null) return join(running)
+    const mine = work().finally(() => {
+      if (running === mine) running = null
+    })
+    running = mine
+    return mine
+  }
+  async function join(other: Promise<T>): Promise<T> {
+    const joined = await within(JOIN_MS, other)
+    if (joined !== null) return joined
+    if (running === other) running = null
+    return run()
+  }
+  return { run, isRunning: () => running !== null }
+}
+
+/** What the promise gives, or null when it takes longer. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

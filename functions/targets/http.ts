@@ -144,7 +144,7 @@ function declaredLength(headers: readonly HeaderLine[]): number {
 const MAX_APPROVED_BYTES = 1024 * 1024
 
 /**
- * The body, its type, and the headers that only this target takes. Ids of one request and of its trace
+ * The body, its type, its conditions, and the headers that only this target takes. Ids of one request and of its trace
  * are left out: the identical request, repeated once it is approved, has others.
  */
 async function fingerprint(site: Site, prepared: PreparedHttp): Promise<Result<string, Failure>> {
@@ -153,7 +153,10 @@ async function fingerprint(site: Site, prepared: PreparedHttp): Promise<Result<s
   if (!body.ok) return body
   if (prepared.body !== null) prepared.body = body.value
   const meaningful = new Set(['content-type', 'content-language', ...site.settings.requestHeaders])
-  const headers = prepared.headers.filter(([name]) => meaningful.has(name))
+  // A change that was approved under `If-Match` is another one without it.
+  const headers = prepared.headers.filter(
+    ([name]) => meaningful.has(name) || name.startsWith('if-'),
+  )
   const hash = createHash('sha256').update(JSON.stringify(headers)).update('\n').update(body.value)
   return ok(hash.digest('hex'))
 }

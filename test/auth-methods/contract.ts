@@ -8,6 +8,7 @@ import {
   claimsOf,
   compiled,
   createWorld,
+  ISSUER,
   mistakes,
   NOW,
   outcome,
@@ -197,7 +198,7 @@ export function jwtMethodContract(member: Member): void {
 
       it('JW-12 TX-07 holds an announced ID token to what an ID token is', async () => {
         const asIdToken = async (change: JsonObject): Promise<string> => {
-          const claims = claimsOf(member, { iss: 'https://idp.example/tenant', ...change })
+          const claims = claimsOf(member, { iss: member.claims['iss'] ?? ISSUER, ...change })
           const token = await world.issuer.sign(claims, goodHeader())
           return outcome(await verifyToken(token, {}, TOKEN_TYPES.idToken))
         }

@@ -5,14 +5,15 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { createAuthMethodTypes } from '../../functions/auth-methods/index.ts'
 import { verifyAttestation } from '../../functions/core/attestation.ts'
-import { selectAttestation } from '../../functions/auth-methods/jwt.ts'
+import { selectAttestation } from '../../functions/auth-methods/select.ts'
 import type { JsonObject } from '../../functions/core/identity.ts'
+import { fail } from '../../functions/core/result.ts'
 import type { PolicySnapshot } from '../../functions/core/snapshot.ts'
 import { TOKEN_TYPES } from '../../functions/core/token.ts'
 import { createKeySets } from '../../functions/net/key-sets.ts'
 import type { Outbound } from '../../functions/net/outbound.ts'
 import { tokenIssuer } from '../fakes/token-issuer.ts'
-import { claimsOf, ISSUER, memberOf, NOW, OWN, policy, TRUST_DOMAIN } from './setup.ts'
+import { BROKER, claimsOf, ISSUER, memberOf, NOW, OWN, policy, TRUST_DOMAIN } from './setup.ts'
 
 const oidcMember = memberOf('oidc')
 const spiffeMember = memberOf('spiffe-jwt')
@@ -45,6 +46,10 @@ async function createBroker() {
     hashing: { sha256Hex: (text) => createHash('sha256').update(text).digest('hex') },
     reach,
     ownIssuers: OWN,
+    secrets: async (reference) => fail({ reason: 'not_found', reference }),
+    canTrustOwnCa: true,
+    issuer: BROKER,
+    outbound,
   })
   const methods = [oidcMember, spiffeMember].map((member) => {
     const type = types.find((candidate) => candidate.type === member.type)

@@ -153,12 +153,6 @@ describe('configuration of kubernetes', () => {
     ])
   })
 
-  it('K8-05 token_review is refused as not supported', () => {
-    expect(mistakes(world, member, { token_review: { url: 'https://k8s.example' } })).toEqual([
-      '/config/token_review not_supported',
-    ])
-  })
-
   it('namespaces and service accounts are required', () => {
     expect(mistakes(world, member, { namespaces: null, service_accounts: [] })).toEqual([
       '/config/namespaces required',

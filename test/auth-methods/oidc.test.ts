@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { DEFAULT_MAX_LIFETIME_SECONDS } from '../../functions/auth-methods/jwt-config.ts'
-import { selectAttestation, untrustedSelector } from '../../functions/auth-methods/jwt.ts'
+import { untrustedSelector } from '../../functions/auth-methods/jwt.ts'
+import { selectAttestation } from '../../functions/auth-methods/select.ts'
 import { SHARED_ISSUERS } from '../../functions/auth-methods/shared-issuers.ts'
 import type { JsonObject } from '../../functions/core/identity.ts'
 import { TOKEN_TYPES } from '../../functions/core/token.ts'
@@ -284,10 +285,6 @@ describe('shared issuers', () => {
 })
 
 describe('configuration of oidc', () => {
-  it('a preset is refused as not supported', () => {
-    expect(mistakes(world, member, { preset: 'github' })).toEqual(['/config/preset not_supported'])
-  })
-
   it('an issuer is required', () => {
     expect(mistakes(world, member, { issuer: null })).toEqual(['/config/issuer required'])
   })

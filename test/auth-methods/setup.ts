@@ -9,14 +9,17 @@ import type {
 } from '../../functions/core/auth-method.ts'
 import type { Identity, JsonObject } from '../../functions/core/identity.ts'
 import type { AuthMethodPolicy } from '../../functions/core/policy.ts'
-import type { Result } from '../../functions/core/result.ts'
+import { fail, type Result } from '../../functions/core/result.ts'
 import { TOKEN_TYPES } from '../../functions/core/token.ts'
+import { OutboundError } from '../../functions/net/outbound.ts'
 import { fakeKeySets, type FakeKeySets } from '../fakes/key-sets.ts'
 import { tokenIssuer, type TokenIssuer } from '../fakes/token-issuer.ts'
 
 export const NOW = 1_800_000_000
-export const OWN = ['https://broker.example', 'https://broker.example/federation']
+export const BROKER = 'https://broker.example'
+export const OWN = [BROKER, `${BROKER}/federation`]
 export const ISSUER = 'https://idp.example/tenant'
+export const AWS_ISSUER = 'https://a1b2c3d4-0000-4000-8000-5e6f70819203.tokens.sts.global.api.aws'
 export const TRUST_DOMAIN = 'prod.example'
 
 export type World = {
@@ -31,6 +34,8 @@ export type Member = {
   /** `alg` and `use` of the keys its issuers publish. */
   readonly alg: string
   readonly use: string
+  /** Where it takes fewer than the family. */
+  readonly algorithms?: readonly string[]
   /** Under which name the keys are found. */
   readonly keysOf: string
   readonly config: JsonObject
@@ -75,6 +80,37 @@ const MEMBERS: readonly Member[] = [
     header: ({ alg, kid }) => ({ alg, kid }),
   },
   {
+    type: 'aws-web-identity',
+    alg: 'RS256',
+    use: 'sig',
+    algorithms: ['RS256', 'ES384'],
+    keysOf: AWS_ISSUER,
+    config: {
+      issuer: AWS_ISSUER,
+      audiences: ['me'],
+      accounts: ['123456789012'],
+      // The default is an hour, which the rows of the contract exceed.
+      max_lifetime_seconds: 86_400,
+    },
+    claims: {
+      iss: AWS_ISSUER,
+      sub: 'arn:aws:iam::123456789012:role/agents/DataProcessing',
+      aud: 'me',
+      iat: NOW - 10,
+      exp: NOW + 290,
+      jti: 'c3ab8ff1-3720-4b1b-8a37-000000000000',
+      'https://sts.amazonaws.com/': {
+        aws_account: '123456789012',
+        source_region: 'eu-central-1',
+        org_id: 'o-abc1234567',
+        principal_tags: { team: 'data', '/odd': 'x' },
+        lambda_source_function_arn: 'arn:aws:lambda:eu-central-1:123456789012:function:f',
+        request_tags: { team: 'admin' },
+      },
+    },
+    header: ({ alg, kid }) => ({ alg, kid, typ: 'JWT' }),
+  },
+  {
     type: 'spiffe-jwt',
     alg: 'ES256',
     use: 'jwt-svid',
@@ -113,6 +149,12 @@ export async function createWorld(member: Member): Promise<World> {
     hashing: { sha256Hex: (text) => createHash('sha256').update(text).digest('hex') },
     reach: { privateNetwork: false, loopback: false },
     ownIssuers: OWN,
+    issuer: BROKER,
+    outbound: async () => {
+      throw new OutboundError('aborted')
+    },
+    secrets: async (reference) => fail({ reason: 'not_found', reference }),
+    canTrustOwnCa: true,
   })
   const type = types.find((candidate) => candidate.type === member.type)
   if (type === undefined) throw new Error(member.type)

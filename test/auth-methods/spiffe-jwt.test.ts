@@ -178,7 +178,8 @@ describe('configuration of spiffe-jwt', () => {
     ])
     expect(mistakes(world, member, { bundle: { keys: [] } })).toEqual(['/config/bundle value'])
     expect(mistakes(world, member, { bundle_profile: 'https_spiffe' })).toEqual([
-      '/config/bundle_profile not_supported',
+      '/config/endpoint_spiffe_id required',
+      '/config/bundle required',
     ])
     expect(mistakes(world, member, { bundle_profile: 'http' })).toEqual([
       '/config/bundle_profile value',

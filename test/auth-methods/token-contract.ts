@@ -25,6 +25,10 @@ export function jwtTokenContract(member: Member): void {
   const verifyHeader = async (header: JsonObject | string) =>
     outcome(await verifyToken(await world.issuer.sign(claimsOf(member), header)))
   const goodHeader = () => member.header(world.issuer)
+  /** What the member takes besides the algorithm of its keys here. */
+  const others = (member.algorithms ?? ['PS256', 'RS384', 'ES384']).filter(
+    (alg) => alg !== member.alg,
+  )
 
   describe(`tokens of ${member.type}`, () => {
     describe('RB-02 algorithms', () => {
@@ -41,20 +45,20 @@ export function jwtTokenContract(member: Member): void {
       })
 
       it('RB-02 JB-01 refuses an allowed alg that is not the one of the key', async () => {
-        for (const alg of ['PS256', 'RS384', 'ES384'].filter((other) => other !== member.alg)) {
+        for (const alg of others) {
           expect(await verifyHeader({ ...goodHeader(), alg })).toBe('key_mismatch')
         }
       })
 
       it('RB-02 takes only the algorithms of the configuration', async () => {
         const token = await world.issuer.sign(claimsOf(member), goodHeader())
-        expect(outcome(await verifyToken(token, { algorithms: ['ES512'] }))).toBe(
+        expect(outcome(await verifyToken(token, { algorithms: others.slice(0, 1) }))).toBe(
           'algorithm_not_allowed',
         )
         expect(mistakes(world, member, { algorithms: ['HS256'] })).toEqual([
           '/config/algorithms/0 value',
         ])
-        expect(mistakes(world, member, { algorithms: ['none', 'ES256'] })).toEqual([
+        expect(mistakes(world, member, { algorithms: ['none', member.alg] })).toEqual([
           '/config/algorithms/0 value',
         ])
         expect(mistakes(world, member, { algorithms: [] })).toEqual(['/config/algorithms range'])

@@ -2,6 +2,7 @@
 // carry. The adapters are tested with it, so that their tests know nothing of the broker.
 import { createHash } from 'node:crypto'
 import type { Config } from '../../functions/config.ts'
+import { ok } from '../../functions/core/result.ts'
 import type { Platform, RequestFacts } from '../../functions/platform.ts'
 import type { ServedApp } from '../../functions/platforms/served-app.ts'
 
@@ -73,7 +74,7 @@ export async function createEchoApp(platform: Platform, _config: Config): Promis
       return Response.json(await report(platform, request, facts))
     },
     ready: async () => {},
-    applyPolicy: async () => {},
+    applyPolicy: async () => ok(0),
     migrate: async () => {
       seen.migrated += 1
     },

@@ -3,6 +3,7 @@ import type { JsonObject } from '../../functions/core/identity.ts'
 import { isJsonObject } from '../../functions/core/json.ts'
 import { fail, ok } from '../../functions/core/result.ts'
 import { importVerificationKey, type VerificationKey } from '../../functions/crypto/jwk.ts'
+import { readBundleRoots } from '../../functions/net/bundle-roots.ts'
 import { pickKey } from '../../functions/net/key-choice.ts'
 import type { KeySets, KeySource } from '../../functions/net/key-sets.ts'
 
@@ -32,6 +33,13 @@ export function fakeKeySets(): FakeKeySets {
       if (picked === 'mismatch') return fail({ reason: 'key_mismatch' })
       if (picked === 'unknown' || picked === 'ambiguous') return fail({ reason: 'unknown_key' })
       return ok({ key: picked, ageSeconds: this.ageSeconds })
+    },
+    async findRoots(source, lookup) {
+      asked.push(source)
+      const jwks = published.get(source.trustDomain)
+      if (jwks === undefined) return fail({ reason: 'keys_unreachable' })
+      if (this.ageSeconds > lookup.maxStaleSeconds) return fail({ reason: 'keys_stale' })
+      return ok({ roots: readBundleRoots({ keys: jwks }), ageSeconds: this.ageSeconds })
     },
   }
 }

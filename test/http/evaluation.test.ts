@@ -82,6 +82,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
       current: async () => snapshot,
       refresh: async () => snapshot,
       refreshLimited: async () => snapshot,
+      noteChange: () => undefined,
     },
     conditions: {
       holds: (_, facts) => (facts.claims as JsonObject)['team'] === 'support',

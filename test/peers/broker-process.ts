@@ -26,7 +26,8 @@ export async function startBrokerProcess(options: {
 }): Promise<BrokerProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-peer-'))
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
+  const scheme = options.env?.['SALLYPORT_TLS_CERT'] === undefined ? 'http' : 'https'
+  const url = `${scheme}://127.0.0.1:${port}`
   const adminToken = randomBytes(32).toString('base64url')
   const child = spawn(join(ROOT, 'node_modules/.bin/node'), ['functions/node.ts'], {
     cwd: ROOT,

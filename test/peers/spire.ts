@@ -1,7 +1,7 @@
 // A real SPIRE server and agent on loopback: built from source into .cache/bin when they are missing.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,6 +21,8 @@ export type Spire = {
   readonly caFile: string
   /** The JWT-SVID of this very process, from the Workload API. */
   fetchJwtSvid(audience: string): Promise<string>
+  /** Its X509-SVID: chain and key in PEM. */
+  fetchX509Svid(): Promise<{ readonly cert: string; readonly key: string }>
   stop(): Promise<void>
 }
 
@@ -94,6 +96,12 @@ export async function startSpire(trustDomain: string, spiffeId: string): Promise
           agentProcess,
         )
         return firstSvid(JSON.parse(stdout))
+      },
+      async fetchX509Svid() {
+        const args = ['api', 'fetch', 'x509', '-write', folder, '-socketPath', agentSocket]
+        await eventually(() => run(agent, args), agentProcess)
+        const read = (name: string) => readFile(join(folder, name), 'utf8')
+        return { cert: await read('svid.0.pem'), key: await read('svid.0.key') }
       },
       stop,
     }

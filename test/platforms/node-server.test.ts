@@ -31,7 +31,7 @@ async function start(
       return response
     },
     () => {},
-    { ...nodeServerLimits, ...limits },
+    { limits: { ...nodeServerLimits, ...limits } },
   )
   running.push(nodeServer)
   return { port: await listen(nodeServer.server, 0), seen, nodeServer }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { PolicyDocument } from '../../functions/core/policy.ts'
+import type { JsonObject } from '../../functions/core/identity.ts'
+import type { AuthMethodPolicy, PolicyDocument } from '../../functions/core/policy.ts'
 import { adminOnlyChanges } from '../../functions/policy/admin-target.ts'
 import { planPolicy } from '../../functions/policy/index.ts'
 import { authMethod, binding, intentPolicy, target } from '../fakes/policy-objects.ts'
@@ -129,6 +130,22 @@ describe('what only an admin may change', () => {
     expect(beyondEditor({ targets: [open] }, { targets: [moved] })).toEqual(['put targets/crm'])
     expect(beyondEditor({ targets: [open] }, { targets: [] })).toEqual(['delete targets/crm'])
     expect(beyondEditor({ targets: [open] }, { targets: [{ ...open, labels: ['x'] }] })).toEqual([])
+  })
+
+  test('SSRF-1 is private_network of a TokenReview, and where such a review goes', () => {
+    const reviewed = (token_review: JsonObject) =>
+      authMethod({ config: { ...authMethod().config, token_review } })
+    const there = { url: 'https://10.0.0.1:6443', secret: 'sealed:reviewer' }
+    const open = reviewed({ ...there, private_network: true })
+    const moved = reviewed({ ...there, url: 'https://10.0.0.2', private_network: true })
+    const change = (before: AuthMethodPolicy[], after: AuthMethodPolicy[]) =>
+      beyondEditor({ auth_methods: before }, { auth_methods: after })
+    expect(change([], [open])).toEqual(['put auth_methods/prod'])
+    expect(change([open], [moved])).toEqual(['put auth_methods/prod'])
+    expect(change([open], [reviewed(there)])).toEqual(['put auth_methods/prod'])
+    expect(change([open], [])).toEqual(['delete auth_methods/prod'])
+    expect(change([], [reviewed(there)])).toEqual([])
+    expect(change([open], [{ ...open, labels: ['x'] }])).toEqual([])
   })
 
   test('is where a variable of the environment is sent, and not the rest of what names it', () => {

@@ -100,7 +100,7 @@ function ignoreGoneClient(): void {}
 function environment(apiPort: number, options: LambdaOptions): ChildProcess {
   const runtime = resolvePath('test/runtime/lambda-runtime.mjs')
   return spawn(process.execPath, [runtime, resolvePath(options.bundle)], {
-    stdio: ['ignore', process.env.RIG_LOGS === undefined ? 'ignore' : 'inherit', 'inherit'],
+    stdio: process.env.RIG_LOGS === undefined ? 'ignore' : 'inherit',
     env: {
       ...(process.env.PATH === undefined ? {} : { PATH: process.env.PATH }),
       AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${apiPort}`,

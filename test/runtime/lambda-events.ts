@@ -10,6 +10,18 @@ type Received = {
   readonly requestId: string
 }
 
+/**
+ * Stands for the TLS connection to a custom domain with mutual TLS, which the front of this rig has not:
+ * the PEM that the client showed, percent-encoded. Like the connection, it never reaches the function.
+ */
+export const CLIENT_CERT_HEADER = 'x-rig-client-cert'
+
+function clientCertOf(kind: LambdaKind, incoming: IncomingMessage): unknown {
+  const pem = incoming.headers[CLIENT_CERT_HEADER]
+  if (typeof pem !== 'string' || kind.startsWith('url')) return null
+  return { clientCertPem: decodeURIComponent(pem), subjectDN: 'C=XX', issuerDN: 'C=XX' }
+}
+
 export function eventOf(kind: LambdaKind, received: Received): unknown {
   return kind === 'apigw-v1' ? eventV1(received) : eventV2(kind, received)
 }
@@ -37,6 +49,7 @@ function eventV2(kind: LambdaKind, { incoming, body, requestId }: Received): unk
     requestContext: {
       accountId: 'anonymous',
       apiId: 'api',
+      authentication: authenticationOf(clientCertOf(kind, incoming)),
       domainName: 'api.example',
       domainPrefix: 'api',
       http: {
@@ -54,6 +67,10 @@ function eventV2(kind: LambdaKind, { incoming, body, requestId }: Received): unk
     },
     ...bodyMembers(body, isTextual(incoming)),
   }
+}
+
+function authenticationOf(clientCert: unknown): unknown {
+  return clientCert === null ? null : { clientCert }
 }
 
 /** A REST API with everything as binary media type: every body arrives as base64. */
@@ -82,7 +99,11 @@ function eventV1({ incoming, body, requestId }: Received): unknown {
       accountId: '000000000000',
       apiId: 'api',
       httpMethod: incoming.method,
-      identity: { sourceIp, userAgent: incoming.headers['user-agent'] ?? null },
+      identity: {
+        sourceIp,
+        userAgent: incoming.headers['user-agent'] ?? null,
+        clientCert: clientCertOf('apigw-v1', incoming),
+      },
       path: `/prod${path}`,
       protocol: 'HTTP/1.1',
       requestId,
@@ -106,6 +127,7 @@ function linesOf(incoming: IncomingMessage): [string, string][] {
     const name = incoming.rawHeaders[i] ?? ''
     // Hop-by-hop headers end at the front.
     if (/^(connection|keep-alive|transfer-encoding|te|upgrade|expect)$/i.test(name)) continue
+    if (name.toLowerCase() === CLIENT_CERT_HEADER) continue
     lines.push([name, incoming.rawHeaders[i + 1] ?? ''])
   }
   return lines

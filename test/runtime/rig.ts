@@ -38,7 +38,8 @@ const bundles = {
 export async function startNode({ app = 'broker', env = {} }: RigOptions = {}): Promise<Running> {
   const bundle = requireBundle(bundles[app].node)
   const port = await freePort()
-  const baseUrl = `http://127.0.0.1:${port}`
+  const scheme = env['SALLYPORT_TLS_CERT'] === undefined ? 'http' : 'https'
+  const baseUrl = `${scheme}://127.0.0.1:${port}`
   const directory = await mkdtemp(join(tmpdir(), 'sallyport-node-'))
   const child = spawn(process.execPath, [bundle], {
     cwd: directory,
@@ -88,8 +89,9 @@ export async function startWorkerd({
   }
 }
 
+/** As secrets the settings go before those that `npm run dev` keeps in .dev.vars. */
 function brokerWorker(vars: Readonly<Record<string, string>>) {
-  return { configPath: './wrangler.jsonc', prebuiltWorkerDir: bundles.broker.worker, vars }
+  return { configPath: './wrangler.jsonc', prebuiltWorkerDir: bundles.broker.worker, secrets: vars }
 }
 
 function echoWorker(vars: Readonly<Record<string, string>>) {

@@ -24,7 +24,9 @@ test('every table is STRICT', async () => {
   const [tables = []] = await driver.read([
     { sql: `SELECT name, strict FROM pragma_table_list WHERE type = 'table'`, args: [] },
   ])
-  const loose = tables.filter(({ name, strict }) => strict === 0 && !/^sqlite_/.test(String(name)))
+  const loose = tables.filter(
+    ({ name, strict }) => strict === 0 && !String(name).startsWith('sqlite_'),
+  )
   expect(loose).toEqual([])
   expect(tables.length).toBeGreaterThan(10)
 })

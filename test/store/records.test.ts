@@ -1,6 +1,5 @@
 // The store of the two paths, one suite over the embedded file, libSQL over HTTP and D1.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { chainEvent, EMPTY_CHAIN } from '../../functions/core/audit.ts'
 import type { Driver } from '../../functions/store/driver.ts'
 import type { Stores } from '../../functions/store/index.ts'
 import { openStore, STORE_KINDS } from './rig.ts'
@@ -12,19 +11,13 @@ import {
   eventOf,
   freshId,
   grantOf,
-  hashing,
   NOW,
   openSession,
+  outcomeOf,
+  reviewOf,
   sessionOf,
   storesOn,
 } from './values.ts'
-
-// The local D1 takes tens of milliseconds for a batch.
-const LOAD = {
-  file: { calls: 500, budget: 100, appends: 200 },
-  http: { calls: 500, budget: 100, appends: 200 },
-  d1: { calls: 60, budget: 20, appends: 30 },
-}
 
 describe.each(STORE_KINDS)('records on %s', (kind) => {
   let opened: Opened
@@ -163,176 +156,6 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     )
     expect(results.filter((result) => result === 'recorded')).toHaveLength(1)
     expect(results.filter((result) => result === 'replayed')).toHaveLength(199)
-  })
-
-  const { calls, budget, appends } = LOAD[kind]
-
-  test(`RACE-2 of ${calls} parallel actions on a budget of ${budget} exactly ${budget} are recorded`, async () => {
-    const isolates = [1, 2].map(() => storesOn(opened.connect()))
-    const session = await open({ limits: { actions: budget } })
-    for (const { records } of isolates)
-      await records.readAction({ sessionId: session.id, target: 'crm' })
-    const results = await Promise.all(
-      Array.from({ length: calls }, (_, n) =>
-        isolates[n % 2]?.records.recordAction(actionOf(session)),
-      ),
-    )
-    const recorded = results.filter((result) => result?.kind === 'recorded')
-    expect(recorded).toHaveLength(budget)
-    expect(results.filter((result) => result?.kind === 'exhausted')).toHaveLength(calls - budget)
-    expect((await stores.records.readSession(session.id))?.usage.actions).toBe(budget)
-    expectChain(await eventsOf(session.id), budget + 2)
-  })
-
-  test(`AUD-7 a chain has no gap and no fork under ${appends} concurrent appends by two isolates`, async () => {
-    const isolates = [1, 2].map(() => storesOn(opened.connect()))
-    const session = await open()
-    await Promise.all(
-      Array.from({ length: appends }, (_, n) =>
-        isolates[n % 2]?.records.recordRefusal(eventOf('refusal', { session_id: session.id })),
-      ),
-    )
-    expectChain(await eventsOf(session.id), appends + 2)
-  })
-
-  test.each([
-    ['actions', { actions: 1 }],
-    ['writes', { writes: 1 }],
-    ['rows', { rows: 5 }],
-    ['bytes', { bytes: 100 }],
-    ['per_minute', { per_minute: 1 }],
-  ] as const)(
-    'a used up limit on %s refuses, and spends and records nothing',
-    async (name, limits) => {
-      const session = await open({ limits })
-      const spend = { actions: 1, writes: 1, maxBytes: 100 } as const
-      const first = await stores.records.recordAction(actionOf(session, { spend }))
-      expect(first.kind).toBe('recorded')
-      await stores.records.recordOutcome(
-        outcomeOf(session.id, { reservedBytes: 100, usedBytes: 100, usedRows: 7 }),
-      )
-      const usage = (await stores.records.readSession(session.id))?.usage
-      const second = await stores.records.recordAction(actionOf(session, { spend }))
-      expect(second).toEqual({ kind: 'exhausted', limit: name })
-      expect((await stores.records.readSession(session.id))?.usage).toEqual(usage)
-      expect(await types(session.id)).toEqual(['decision', 'grant', 'action', 'outcome'])
-    },
-  )
-
-  test('a session whose limit on writes is used up may still read', async () => {
-    const session = await open({ limits: { writes: 0 } })
-    const write = { actions: 1, writes: 1, maxBytes: 0 } as const
-    expect(await stores.records.recordAction(actionOf(session, { spend: write }))).toEqual({
-      kind: 'exhausted',
-      limit: 'writes',
-    })
-    expect((await stores.records.recordAction(actionOf(session))).kind).toBe('recorded')
-  })
-
-  test('the next minute has a budget of its own, an earlier clock has not', async () => {
-    const session = await open({ limits: { per_minute: 2 } })
-    const at = (nowSeconds: number) =>
-      stores.records.recordAction(actionOf(session, { nowSeconds })).then(({ kind }) => kind)
-    expect(await at(NOW)).toBe('recorded')
-    expect(await at(NOW + 60)).toBe('recorded')
-    expect(await at(NOW + 1)).toBe('recorded')
-    expect(await at(NOW + 61)).toBe('exhausted')
-    expect(await at(NOW + 120)).toBe('recorded')
-  })
-
-  test('bytes are reserved up to what is left, and what was not used comes back', async () => {
-    const session = await open({ limits: { bytes: 1000 } })
-    const spend = { actions: 1, writes: 0, maxBytes: 600 } as const
-    const reserve = async () => {
-      const result = await stores.records.recordAction(actionOf(session, { spend }))
-      return result.kind === 'recorded' ? result.reservedBytes : result
-    }
-    expect(await reserve()).toBe(600)
-    expect(await reserve()).toBe(400)
-    expect(await reserve()).toEqual({ kind: 'exhausted', limit: 'bytes' })
-    await stores.records.recordOutcome(
-      outcomeOf(session.id, { reservedBytes: 600, usedBytes: 50, usedRows: 3 }),
-    )
-    expect((await stores.records.readSession(session.id))?.usage).toMatchObject({
-      bytes: 450,
-      rows: 3,
-    })
-    expect(await reserve()).toBe(550)
-  })
-
-  test('without a limit on bytes the whole of what was asked is reserved', async () => {
-    const session = await open()
-    const spend = { actions: 1, writes: 0, maxBytes: Number.MAX_SAFE_INTEGER } as const
-    const result = await stores.records.recordAction(actionOf(session, { spend }))
-    expect(result).toMatchObject({ kind: 'recorded', reservedBytes: 2 ** 40 })
-  })
-
-  test('limits that a changed policy made smaller hold at the next action', async () => {
-    const session = await open({ limits: { actions: 10 } })
-    expect((await stores.records.recordAction(actionOf(session))).kind).toBe('recorded')
-    const limits = { actions: 1 }
-    expect(await stores.records.recordAction(actionOf(session, { limits }))).toEqual({
-      kind: 'exhausted',
-      limit: 'actions',
-    })
-  })
-
-  test('RACE-4 an outcome that is recorded twice refunds once', async () => {
-    const session = await open({ limits: { bytes: 1000 } })
-    const spend = { actions: 1, writes: 0, maxBytes: 500 } as const
-    await stores.records.recordAction(actionOf(session, { spend }))
-    const outcome = outcomeOf(session.id, { reservedBytes: 500, usedBytes: 100, usedRows: 1 })
-    const other = storesOn(opened.connect())
-    await Promise.all([
-      stores.records.recordOutcome(outcome),
-      other.records.recordOutcome(outcome),
-      stores.records.recordOutcome(outcome),
-    ])
-    await other.records.recordOutcome(outcome)
-    expect((await stores.records.readSession(session.id))?.usage).toMatchObject({
-      bytes: 100,
-      rows: 1,
-    })
-    expect(await types(session.id)).toEqual(['decision', 'grant', 'action', 'outcome'])
-  })
-
-  test('an action whose event was already recorded is not granted again', async () => {
-    const session = await open({ limits: { actions: 10 } })
-    const action = actionOf(session)
-    await stores.records.recordAction(action)
-    await expect(stores.records.recordAction(action)).rejects.toThrow()
-    await expect(storesOn(opened.connect()).records.recordAction(action)).rejects.toThrow()
-    expect((await stores.records.readSession(session.id))?.usage.actions).toBe(1)
-  })
-
-  test('an outcome is recorded also when the session was ended meanwhile', async () => {
-    const session = await open()
-    await stores.records.recordAction(actionOf(session))
-    await stores.records.endSession(session.id, eventOf('revocation', { session_id: session.id }))
-    await stores.records.recordOutcome(outcomeOf(session.id))
-    const all = ['decision', 'grant', 'action', 'revocation', 'outcome']
-    expect(await types(session.id)).toEqual(all)
-  })
-
-  test('an ended, suspended, expired or unknown session may not act', async () => {
-    const ended = await open()
-    await stores.records.endSession(ended.id, eventOf('revocation', { session_id: ended.id }))
-    const suspended = await open({ state: 'suspended' })
-    const narrowed = await open({ state: 'narrowed' })
-    const kindOf = async (...of: Parameters<typeof actionOf>) =>
-      (await stores.records.recordAction(actionOf(...of))).kind
-    expect(await kindOf(ended)).toBe('session_ended')
-    expect(await kindOf(suspended)).toBe('session_ended')
-    expect(await kindOf(sessionOf({ policyRevision: revision }))).toBe('session_ended')
-    expect(await kindOf(narrowed, { nowSeconds: narrowed.expiresAt })).toBe('session_ended')
-    expect(await kindOf(narrowed)).toBe('recorded')
-  })
-
-  test('RACE-5 an action on a policy that has changed since is not recorded', async () => {
-    const session = await open()
-    const stale = actionOf(session, { expectedRevision: revision - 1 })
-    expect(await stores.records.recordAction(stale)).toEqual({ kind: 'policy_changed' })
-    expect(await types(session.id)).toEqual(['decision', 'grant'])
   })
 
   test('ending a session is said once', async () => {
@@ -482,40 +305,3 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     expect((await stores.sessions.get(session.id))?.grants).toEqual(grants)
   })
 })
-
-function outcomeOf(sessionId: string, facts = {}) {
-  const event = eventOf('outcome', { session_id: sessionId })
-  return { event, sessionId, reservedBytes: 0, usedBytes: 0, usedRows: 0, ...facts }
-}
-
-function reviewOf(id: string, sessionId: string | null, expiresAt: number) {
-  const url = `https://broker.example/admin/v1/approvals/${id}`
-  return {
-    event: eventOf('refusal', { session_id: sessionId, outcome: { verdict: 'review' } }),
-    sessionId,
-    approval: { id, url, expiresAt },
-    actionHash: `hash-of-${id}`,
-    subject: JSON.stringify({ action: { name: 'http.request' } }),
-  }
-}
-
-type Listed = Awaited<ReturnType<Stores['audit']['list']>>['items']
-
-/** Every place taken once, and each hash over its event and the hash before it. */
-function expectChain(events: Listed, length: number): void {
-  expect(events.map(({ chain_seq }) => chain_seq)).toEqual(
-    Array.from({ length }, (_, index) => index + 1),
-  )
-  let head = EMPTY_CHAIN
-  for (const event of events) {
-    const { chain, chain_seq, prev_hash, hash, seq: _, ...draft } = event
-    expect(chainEvent(draft, chain, head, hashing)).toEqual({
-      ...draft,
-      chain,
-      chain_seq,
-      prev_hash,
-      hash,
-    })
-    head = { seq: chain_seq, hash }
-  }
-}

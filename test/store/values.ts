@@ -125,3 +125,19 @@ export function actionOf(session: Session, facts: Partial<ActionWrite> = {}): Ac
     ...facts,
   }
 }
+
+export function outcomeOf(sessionId: string, facts = {}) {
+  const event = eventOf('outcome', { session_id: sessionId })
+  return { event, sessionId, reservedBytes: 0, usedBytes: 0, usedRows: 0, ...facts }
+}
+
+export function reviewOf(id: string, sessionId: string | null, expiresAt: number) {
+  const url = `https://broker.example/admin/v1/approvals/${id}`
+  return {
+    event: eventOf('refusal', { session_id: sessionId, outcome: { verdict: 'review' } }),
+    sessionId,
+    approval: { id, url, expiresAt },
+    actionHash: `hash-of-${id}`,
+    subject: JSON.stringify({ action: { name: 'http.request' } }),
+  }
+}

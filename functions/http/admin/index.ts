@@ -15,7 +15,7 @@ import { readQuery } from './request.ts'
 import { secretRoutes } from './secrets.ts'
 import { sessionRoutes } from './sessions.ts'
 
-export type { Admin, AdminDeps, AdminRole } from './contract.ts'
+export type { AdminDeps } from './contract.ts'
 export { rolePermits } from './roles.ts'
 
 const STORE_RETRY_SECONDS = 5
