@@ -19,7 +19,7 @@ import { handleIntrospect, handleRevoke } from './http/token-endpoints.ts'
 import type { Platform, RequestFacts } from './platform.ts'
 import { errorFacts } from './platforms/system.ts'
 import type { AdminRole } from './policy/admin-target.ts'
-import { sealSecret } from './secrets/index.ts'
+import { resealSecrets, sealSecret } from './secrets/index.ts'
 import { applyPolicyDocument } from './policy/startup.ts'
 import { createServices, type Services } from './services.ts'
 
@@ -30,6 +30,8 @@ export type App = {
   migrate(): Promise<void>
   /** Applies a whole policy document with the checks of the API. */
   applyPolicy(document: JsonValue): Promise<Result<number, readonly DocumentError[]>>
+  /** What has to happen now and then: rotates keys, seals again under a new KEK, removes what expired. */
+  maintain(): Promise<void>
   close(): Promise<void>
 }
 
@@ -38,7 +40,7 @@ type Env = { Bindings: { facts: RequestFacts } }
 export async function createApp(platform: Platform, config: Config): Promise<App> {
   const services = createServices(platform, config)
   const routes = createRoutes(platform, config, services)
-  const { stores, keys, types, paths } = services
+  const { stores, keys, types, paths, sealer } = services
   return {
     async fetch(request, facts) {
       try {
@@ -60,6 +62,11 @@ export async function createApp(platform: Platform, config: Config): Promise<App
     },
     applyPolicy: (document) =>
       applyPolicyDocument(document, { ...paths, policies: stores.policy, types }),
+    async maintain() {
+      await keys.ensure()
+      if (config.kekPrevious !== null) await resealSecrets({ store: stores.secrets, sealer })
+      await stores.purge(platform.clock.nowSeconds())
+    },
     close: () => platform.driver.close(),
   }
 }

@@ -16,8 +16,6 @@ const processBundle = {
   target: 'node20',
   // Native code stays a package; it is loaded only where an embedded file is used.
   external: ['libsql'],
-  // @bufbuild/cel brings a cut-down copy of the RE2 engine that is in the bundle anyway.
-  alias: { '@bufbuild/re2': 're2js' },
   legalComments: 'none',
   logLevel: 'warning',
 } as const satisfies BuildOptions

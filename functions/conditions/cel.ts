@@ -5,7 +5,6 @@
 // Variables: `claims`, `request`, `target` and `now`. `now` is whole seconds since the epoch, an int like
 // every whole number in the facts, so that `now - claims.iat < 300` works.
 import { celEnv, isCelError, parse, plan, type CelInput } from '@bufbuild/cel'
-import { RE2JS } from 're2js'
 import type { Conditions } from '../core/snapshot.ts'
 import { inspectExpression, MAX_EXPRESSION_LENGTH, MAX_LIST_LENGTH } from './expression-rules.ts'
 
@@ -25,8 +24,7 @@ const MAX_REQUEST_TEXT = 32_768
 const MAX_FACT_DEPTH = 16
 const MAX_FACT_VALUES = 8192
 
-/** One RE2 engine for conditions and masks: a bundle holds it once (scripts/bundles.ts, wrangler.jsonc). */
-const environment = celEnv({ re2: RE2JS })
+const environment = celEnv()
 
 export function celConditions(): Conditions {
   const compiled = new Map<string, Compiled>()

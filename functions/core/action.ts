@@ -13,6 +13,7 @@ import { currentGrant } from './current-grant.ts'
 import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
+import { askEvaluators } from './intent-policies.ts'
 import type { Clock, HandleVerifier, Hashing, Ids } from './ports.ts'
 import { type ActionRead, type Records, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
@@ -164,13 +165,17 @@ async function readStanding(
   target: string,
   deps: ActionDeps,
 ): Promise<{ read: ActionRead; snapshot: PolicySnapshot }> {
-  const [read, current] = await Promise.all([
-    deps.records.readAction({ sessionId, target }),
-    deps.policy.current(),
-  ])
+  // Held in memory but for the first request of an isolate.
+  const current = await deps.policy.current()
+  const query = { sessionId, target, withHistory: askEvaluators(current) }
+  const read = await deps.records.readAction(query)
   // Another request may have loaded a policy between the two: only one as new as what was read will do.
-  const isStale = read.revision !== current.revision
-  return { read, snapshot: isStale ? await deps.policy.refresh(read.revision - 1) : current }
+  if (read.revision === current.revision) return { read, snapshot: current }
+  const snapshot = await deps.policy.refresh(read.revision - 1)
+  if (query.withHistory || !askEvaluators(snapshot)) return { read, snapshot }
+  // The policy asks an evaluator since a moment ago: the one case in which an action reads twice.
+  const { history } = await deps.records.readAction({ ...query, withHistory: true })
+  return { read: { ...read, history }, snapshot }
 }
 
 function liveSession(session: Session | null, deps: ActionDeps): Result<Session, Failure> {

@@ -2,6 +2,7 @@
 // and exactly one of them must accept (design/api.md, "Which Auth Method").
 import {
   type AttestationFault,
+  type CompiledAuthMethod,
   type Selector,
   selectorKey,
   type UntrustedAttestation,
@@ -21,11 +22,26 @@ export type SelectAttestation = (
 
 export type RefusedAttestation = AttestationFault & { readonly method?: string }
 
+type SelectionInput = {
+  readonly snapshot: PolicySnapshot
+  readonly authMethod: string | null
+  readonly select: SelectAttestation
+}
+
 /** Verifies an attestation against the snapshot. The reason of a refusal is for the log only. */
 export async function verifyAttestation(
   attestation: UntrustedAttestation,
-  input: { snapshot: PolicySnapshot; authMethod: string | null; select: SelectAttestation },
+  input: SelectionInput,
 ): Promise<Result<Identity, RefusedAttestation>> {
+  const candidates = candidatesFor(attestation, input)
+  return candidates.ok ? (await verifyBy(candidates.value, attestation)).verified : candidates
+}
+
+/** The methods that may look at it, one at least; found without any I/O. */
+export function candidatesFor(
+  attestation: UntrustedAttestation,
+  input: SelectionInput,
+): Result<readonly CompiledAuthMethod[], RefusedAttestation> {
   const selected = input.select(attestation)
   if (!selected.ok) return selected
   // An opaque token is shown to the authority of one method, never to all of them in turn.
@@ -38,19 +54,36 @@ export async function verifyAttestation(
       (input.authMethod === null || method.name === input.authMethod) &&
       method.tokenTypes.includes(attestation.tokenType),
   )
-  if (candidates.length === 0) return fail({ reason: 'unknown_issuer' })
+  return candidates.length === 0 ? fail({ reason: 'unknown_issuer' }) : ok(candidates)
+}
+
+export type Verification = {
+  readonly verified: Result<Identity, RefusedAttestation>
+  readonly refusedAfterAsking: readonly string[]
+}
+
+/** Exactly one of the candidates must accept. */
+export async function verifyBy(
+  candidates: readonly CompiledAuthMethod[],
+  attestation: UntrustedAttestation,
+): Promise<Verification> {
   const accepted: Identity[] = []
+  const refusedAfterAsking: string[] = []
   let refusal: RefusedAttestation = { reason: 'unknown_issuer' }
   for (const method of candidates) {
     const verified = await method.verify(attestation)
-    if (verified.ok) accepted.push(verified.value)
+    if (verified.ok) {
+      accepted.push(verified.value)
+      continue
+    }
+    if (verified.failure.asked === true) refusedAfterAsking.push(method.name)
     // A verifier that could not be asked outranks refusals: it might have accepted.
-    else if (refusal.reason !== 'verifier_unavailable') {
+    if (refusal.reason !== 'verifier_unavailable') {
       refusal = { ...verified.failure, method: method.name }
     }
   }
   const [identity] = accepted
-  if (identity === undefined) return fail(refusal)
-  if (accepted.length > 1) return fail({ reason: 'ambiguous_method' })
-  return ok(identity)
+  if (identity === undefined) return { verified: fail(refusal), refusedAfterAsking }
+  if (accepted.length > 1) return { verified: fail({ reason: 'ambiguous_method' }), refusedAfterAsking }
+  return { verified: ok(identity), refusedAfterAsking }
 }

@@ -49,6 +49,8 @@ export type AttestationFault = {
   readonly claim?: string
   readonly expected?: string
   readonly got?: string
+  /** The authority of the method was asked before. */
+  readonly asked?: true
 }
 
 /** An Auth Method whose configuration was compiled; holds no per-request state. */
@@ -58,6 +60,8 @@ export interface CompiledAuthMethod {
   readonly selector: Selector
   /** Token types of its family member. */
   readonly tokenTypes: readonly string[]
+  /** Shows each attestation to an authority (STS, TokenReview, introspection): refusals are rationed. */
+  readonly asks?: boolean
   /** Whether these verified claims of an open session would still be accepted (policy changed meanwhile). */
   accepts(claims: JsonObject): boolean
   /** Verifies the attestation. Never throws for what a caller can cause. */

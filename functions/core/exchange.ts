@@ -1,9 +1,10 @@
 // The exchange path, read top to bottom (design/architecture.md): verify -> bindings -> intent ->
 // RECORD the decision -> mint -> RECORD the grant -> answer. Nothing is minted that was not recorded.
 import {
+  candidatesFor,
   type RefusedAttestation,
   type SelectAttestation,
-  verifyAttestation,
+  verifyBy,
 } from './attestation.ts'
 import type { UntrustedAttestation } from './auth-method.ts'
 import {
@@ -12,6 +13,7 @@ import {
   recordDecision,
   recordRefusal,
 } from './exchange-records.ts'
+import type { ExchangeLimits } from './exchange-limits.ts'
 import type { Failure } from './failure.ts'
 import type { Identity } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
@@ -34,6 +36,8 @@ export type ExchangeRequest = {
   readonly intent: AgentIntent | null
   readonly authMethod: string | null
   readonly minPolicyRevision: number | null
+  /** Whom the platform says it comes from, as a key for rate limits; null is limited by method alone. */
+  readonly source: string | null
   /** Recorded as declared, and used for nothing. */
   readonly declaredClientId: string | null
 }
@@ -44,6 +48,7 @@ export type ExchangeDeps = {
   readonly conditions: Conditions
   readonly signer: HandleSigner
   readonly select: SelectAttestation
+  readonly limits: ExchangeLimits
   readonly clock: Clock
   readonly ids: Ids
   readonly hashing: Hashing
@@ -106,6 +111,8 @@ async function untilPolicyStands(
   deps: ExchangeDeps,
 ): Promise<Result<ExchangeGrant, RefusedExchange>> {
   if (deps.isKilled()) return refuse({ kind: 'killed' }, null, 0)
+  const slow = deps.limits.enter(request.source)
+  if (slow !== null) return refuse(slow, null, 0)
   let snapshot = await deps.policy.current()
   const minimum = request.minPolicyRevision ?? 0
   if (snapshot.revision < minimum) snapshot = await deps.policy.refresh(snapshot.revision)
@@ -175,16 +182,13 @@ async function verifyCaller(
   snapshot: PolicySnapshot,
   deps: ExchangeDeps,
 ): Promise<Result<Identity, Failure> | 'policy_changed'> {
-  const { select } = deps
-  const subject = await verifyAttestation(request.subject, {
-    snapshot,
-    authMethod: request.authMethod,
-    select,
-  })
+  const subject = await verifyOne(request.subject, request.authMethod, request.source, snapshot, deps)
+  if (!subject.ok && 'kind' in subject.failure) return fail(subject.failure)
   const client =
     request.client === null || !subject.ok
       ? null
-      : await verifyAttestation(request.client, { snapshot, authMethod: null, select })
+      : await verifyOne(request.client, null, request.source, snapshot, deps)
+  if (client?.ok === false && 'kind' in client.failure) return fail(client.failure)
   if (subject.ok && (client === null || client.ok)) return subject
   // The policy may have changed since this isolate read it; it looks once a second at most.
   const fresh = await deps.policy.refreshLimited()

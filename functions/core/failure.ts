@@ -76,7 +76,12 @@ export type Failure =
   | { kind: 'invalid_authorization_details'; reason: string; path?: string }
   | { kind: 'access_denied'; reason: string; ruleId?: string }
   | { kind: 'authorization_pending'; approval: Approval }
-  | { kind: 'slow_down'; retryAfterSeconds: number }
+  // `limit`: once in a while, which limit of whom, and how often since the last time.
+  | {
+      kind: 'slow_down'
+      retryAfterSeconds: number
+      limit?: { by: string; key: string; refused: number }
+    }
   // Dependencies. Nothing was minted or forwarded.
   | {
       kind: 'unavailable'

@@ -11,6 +11,14 @@ export function namedPolicies(
   return names.map((name) => snapshot.intentPolicies.get(name) ?? missingPolicy(name))
 }
 
+/** Whether any of them asks an evaluator, which is shown what the session did before. */
+export function askEvaluators({ intentPolicies }: Pick<PolicySnapshot, 'intentPolicies'>): boolean {
+  for (const { floor, judge } of intentPolicies.values()) {
+    if (floor !== null || judge !== null) return true
+  }
+  return false
+}
+
 /**
  * In the place of the floor, which log_only does not cover: the missing policy may have had one.
  */

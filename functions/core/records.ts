@@ -54,7 +54,7 @@ export type ActionRead = PolicyState & {
   readonly bindings: readonly BindingPolicy[] | null
   /** Approvals of this session, oldest first. */
   readonly approvals: readonly StoredApproval[]
-  /** The session's latest actions and refusals, oldest first, for evaluators. */
+  /** The session's latest actions and refusals, oldest first, for evaluators; empty when not asked for. */
   readonly history: readonly HistoryEntry[]
 }
 
@@ -102,7 +102,11 @@ export interface Records {
   /** Writes the decision event, consuming single-use keys and approval in the same atomic write. */
   recordDecision(write: DecisionWrite): Promise<DecisionResult>
   recordGrant(write: GrantWrite): Promise<void>
-  readAction(query: { readonly sessionId: string; readonly target: string }): Promise<ActionRead>
+  readAction(query: {
+    readonly sessionId: string
+    readonly target: string
+    readonly withHistory: boolean
+  }): Promise<ActionRead>
   /** Spends the budget and writes the action event, or does neither. */
   recordAction(write: ActionWrite): Promise<ActionResult>
   recordOutcome(write: OutcomeWrite): Promise<void>

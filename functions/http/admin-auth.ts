@@ -68,7 +68,8 @@ async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result
     return fail({ kind: 'unauthenticated' })
   }
   const { sid } = verified.value
-  const read = await deps.records.readAction({ sessionId: sid, target: ADMIN_TARGET })
+  const query = { sessionId: sid, target: ADMIN_TARGET, withHistory: false }
+  const read = await deps.records.readAction(query)
   const { session } = read
   const isLive = session !== null && session.state === 'active' && session.expiresAt > now
   if (!isLive || read.killed) return fail({ kind: 'unauthenticated' })

@@ -12,6 +12,8 @@ import type { HttpAnswer } from '../targets/http.ts'
 
 const PREFIX = '/t/'
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
+/** RFC 9110 §9.3.1 gives a body of these no meaning; none is passed on. */
+const WITHOUT_BODY = ['GET', 'HEAD']
 const ORIGINS = ['user', 'task', 'agent']
 
 export function isGatewayTarget(rawTarget: string): boolean {
@@ -52,7 +54,8 @@ async function run(
     rawPath: split.path,
     rawQuery: split.query,
     headers: facts.headerLines,
-    body: request.body,
+    // Asking for the body is what makes a runtime build the whole request.
+    body: WITHOUT_BODY.includes(request.method) ? null : request.body,
   }
   const answered = await act(
     {

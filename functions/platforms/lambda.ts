@@ -69,6 +69,11 @@ function lambdaService(
       environment ??= await createEnvironment(createApp)
       if (environment === null) return { response: entryProblem(503, 'misconfigured'), format }
       const { app, config, migrate } = environment
+      if (isSchedule(event)) {
+        await migrate()
+        await app.maintain()
+        return { response: new Response(null, { status: 204 }), format }
+      }
       const signal = deadline(context)
       const read = readLambdaEvent(event, { issuer: config.issuer, signal })
       if (read === null) return { response: entryProblem(400, 'invalid_request'), format }
@@ -80,6 +85,15 @@ function lambdaService(
       return { response: entryProblem(500, 'internal_error'), format }
     }
   }
+}
+
+/**
+ * An EventBridge rule or schedule that invokes the function: time for maintenance. What comes over HTTP
+ * always has a requestContext, and a caller writes nothing outside of its request.
+ */
+function isSchedule(event: unknown): boolean {
+  if (typeof event !== 'object' || event === null || 'requestContext' in event) return false
+  return 'source' in event && (event.source === 'aws.events' || event.source === 'aws.scheduler')
 }
 
 async function createEnvironment(createApp: CreateApp): Promise<Environment | null> {

@@ -13,6 +13,9 @@ export async function writeResponse(response: Response, outgoing: ServerResponse
   }
 }
 
+/** So long the status waits for a body that is about to be whole: one write then carries the answer. */
+const HEADERS_WAIT_MS = 10
+
 type BodyReader = ReadableStreamDefaultReader<Uint8Array>
 
 async function write(
@@ -27,7 +30,7 @@ async function write(
     return
   }
   const first = reader.read()
-  const early = await settledSoon(first)
+  const early = (await settledSoon(first)) ?? (await settledWithin(HEADERS_WAIT_MS, first))
   if (early === null) {
     // The first byte may be long in coming; the status and headers need not wait for it.
     outgoing.writeHead(response.status, headers).flushHeaders()
@@ -97,4 +100,17 @@ async function writeChunk(bytes: Uint8Array, outgoing: ServerResponse): Promise<
 /** The read's result when it is there already, without waiting for I/O; null when it is not. */
 async function settledSoon<T>(promise: Promise<T>): Promise<T | null> {
   return Promise.race([promise, Promise.resolve().then(async () => Promise.resolve(null))])
+}
+
+/** The same, with a wait for what is about to come. */
+async function settledWithin<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

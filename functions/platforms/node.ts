@@ -14,7 +14,7 @@ import { createHttpDriver } from '../store/http-driver.ts'
 import { loadOrCreateKek } from './node-kek.ts'
 import { createNodeServer } from './node-server.ts'
 import type { ServerTls } from './node-tls.ts'
-import { migratesOnce } from './served-app.ts'
+import { maintain, MAINTENANCE_INTERVAL_MS, migratesOnce } from './served-app.ts'
 import type { CreateApp, ServedApp } from './served-app.ts'
 import { jsonLog, randomIds, sha256Hashing, systemClock } from './system.ts'
 
@@ -68,9 +68,12 @@ export async function startNode(
     server.listen({ port: config.port, host: listenHost(config.issuer) }, () => resolve())
   })
   platform.log('info', 'listening', { issuer: config.issuer, port: config.port })
+  const maintenance = setInterval(() => void maintain(app, platform.log), MAINTENANCE_INTERVAL_MS)
+  void maintain(app, platform.log)
   return ok({
     url: config.issuer,
     stop: async () => {
+      clearInterval(maintenance)
       await drain(SHUTDOWN_GRACE_MS)
       await app.close()
     },

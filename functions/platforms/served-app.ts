@@ -12,6 +12,7 @@ export type ServedApp = {
   ready(): Promise<void>
   migrate(): Promise<void>
   applyPolicy(document: JsonValue): Promise<Result<number, readonly DocumentError[]>>
+  maintain(): Promise<void>
   close(): Promise<void>
 }
 
@@ -39,6 +40,18 @@ export function migratesOnce(app: ServedApp, platform: Platform): () => Promise<
       platform.log('error', 'migrations could not be applied', errorFacts(error))
     }
     return isMigrated
+  }
+}
+
+/** Often enough for keys to rotate on time; each run is a few statements when there is nothing to do. */
+export const MAINTENANCE_INTERVAL_MS = 10 * 60 * 1000
+
+/** Maintains once and logs what went wrong: nobody waits for it, and the next run tries again. */
+export async function maintain(app: ServedApp, log: Platform['log']): Promise<void> {
+  try {
+    await app.maintain()
+  } catch (error) {
+    log('warn', 'maintenance failed', errorFacts(error))
   }
 }
 

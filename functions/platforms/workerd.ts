@@ -26,6 +26,8 @@ const D1_BINDING = 'DB'
 
 export function createWorker(createApp: CreateApp): {
   fetch(request: Request, bindings: Bindings): Promise<Response>
+  /** The cron trigger of wrangler.jsonc. */
+  scheduled(controller: unknown, bindings: Bindings): Promise<void>
 } {
   let isolate: Isolate | null = null
   return {
@@ -39,6 +41,12 @@ export function createWorker(createApp: CreateApp): {
         jsonLog('error', console.error)('error', 'the app threw', errorFacts(error))
         return entryProblem(500, 'internal_error')
       }
+    },
+    scheduled: async (_controller, bindings) => {
+      isolate ??= await createIsolate(createApp, bindings)
+      if (isolate === null) return
+      await isolate.migrate()
+      await isolate.app.maintain()
     },
   }
 }

@@ -131,13 +131,13 @@ export function createActionRecords(deps: {
 async function readAction(
   driver: Driver,
   log: AuditLog,
-  { sessionId, target }: Parameters<Records['readAction']>[0],
+  { sessionId, target, withHistory }: Parameters<Records['readAction']>[0],
 ): Promise<ActionRead> {
   const rows = await driver.read([
     { sql: READ_STATE, args: [sessionId] },
     { sql: READ_CHANGED_BINDINGS, args: [sessionId, target] },
     { sql: READ_SESSION_APPROVALS, args: [sessionId] },
-    { sql: READ_HISTORY, args: [sessionId] },
+    ...(withHistory ? [{ sql: READ_HISTORY, args: [sessionId] }] : []),
   ])
   const [, bindings = [], approvals = [], history = []] = rows
   const state = only(rows, 0)

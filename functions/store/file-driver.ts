@@ -41,12 +41,7 @@ const DEFAULT_MAX_QUEUED = 4096
 /** Batches in one transaction: bounds how long one turn of the event loop may take. */
 const MAX_GROUP = 256
 /** Pages kept in memory: the upper levels of the indexes of a large log, and what was written of late. */
-const CACHE_KIB = 32 * 1024
-/**
- * Pages of 4 KiB in the write-ahead log before they move to the database: a page that many commits touch
- * moves once. Durability is the log's and does not change.
- */
-const CHECKPOINT_PAGES = 4096
+const CACHE_KIB = 8 * 1024
 /** Statements are static text, so that the cache has an end; migrations alone could pass it. */
 const MAX_PREPARED = 256
 
@@ -216,7 +211,6 @@ function open({ path, busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS }: FileDriverOptio
   connection.exec('PRAGMA synchronous = FULL')
   connection.exec('PRAGMA foreign_keys = ON')
   connection.exec(`PRAGMA cache_size = -${CACHE_KIB}`)
-  connection.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   return connection
 }
 

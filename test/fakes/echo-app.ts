@@ -75,6 +75,7 @@ export async function createEchoApp(platform: Platform, _config: Config): Promis
     },
     ready: async () => {},
     applyPolicy: async () => ok(0),
+    maintain: async () => undefined,
     migrate: async () => {
       seen.migrated += 1
     },

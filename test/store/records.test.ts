@@ -84,7 +84,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     expect(driver.counters.reads - before.reads).toBe(1)
     expect(driver.counters.writes - before.writes).toBe(2)
 
-    await stores.records.readAction({ sessionId: session.id, target: 'crm' })
+    await stores.records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
     await stores.records.recordAction(actionOf(session))
     await stores.records.recordOutcome(outcomeOf(session.id))
     expect(driver.counters.reads - before.reads).toBe(2)
@@ -95,7 +95,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     const session = await open()
     const otherDriver = opened.connect()
     const other = storesOn(otherDriver)
-    await other.records.readAction({ sessionId: session.id, target: 'crm' })
+    await other.records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
     expect((await other.records.recordAction(actionOf(session))).kind).toBe('recorded')
     expect(otherDriver.counters).toMatchObject({ reads: 1, writes: 1 })
   })
@@ -104,24 +104,37 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     const odd = 'nul\u0000 "quote" \u2028 \ud83d\ude00 é'
     const granted = await open({ subject: odd, identity: `ci:${odd}`, claims: { odd, n: 1.5 } })
     expect(await stores.records.readSession(granted.id)).toEqual(granted)
-    const read = await stores.records.readAction({ sessionId: granted.id, target: 'crm' })
+    const read = await stores.records.readAction({
+      sessionId: granted.id,
+      target: 'crm',
+      withHistory: true,
+    })
     expect(read).toMatchObject({ revision, killed: false, bindings: null })
     expect(read.session).toEqual(granted)
     expect(read.approvals).toEqual([])
   })
 
   test('an unknown session reads as none', async () => {
-    const read = await stores.records.readAction({ sessionId: 'ses_none', target: 'crm' })
+    const read = await stores.records.readAction({
+      sessionId: 'ses_none',
+      target: 'crm',
+      withHistory: true,
+    })
     expect(read.session).toBeNull()
     expect(read.bindings).toBeNull()
   })
 
   test('bindings come with an action only when the policy changed since the session opened', async () => {
     const stale = await open({ policyRevision: revision - 1 })
-    const read = await stores.records.readAction({ sessionId: stale.id, target: 'crm' })
+    const read = await stores.records.readAction({
+      sessionId: stale.id,
+      target: 'crm',
+      withHistory: true,
+    })
     expect(read.bindings).toEqual([bindingOf()])
     expect(
-      (await stores.records.readAction({ sessionId: stale.id, target: 'erp' })).bindings,
+      (await stores.records.readAction({ sessionId: stale.id, target: 'erp', withHistory: true }))
+        .bindings,
     ).toEqual([])
   })
 
@@ -186,8 +199,9 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     const other = await open()
     const id = freshId('apr')
     await stores.records.recordReview(reviewOf(id, session.id, NOW + 60))
-    const [listed] = (await stores.records.readAction({ sessionId: session.id, target: 'crm' }))
-      .approvals
+    const [listed] = (
+      await stores.records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
+    ).approvals
     expect(listed).toEqual({
       id,
       url: `https://broker.example/admin/v1/approvals/${id}`,
@@ -234,7 +248,11 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       })
       await stores.records.recordRefusal(event)
     }
-    const { history } = await stores.records.readAction({ sessionId: session.id, target: 'crm' })
+    const { history } = await stores.records.readAction({
+      sessionId: session.id,
+      target: 'crm',
+      withHistory: true,
+    })
     expect(history.map(({ action }) => action['n'])).toEqual(
       Array.from({ length: 20 }, (_, index) => index + 6),
     )

@@ -1,0 +1,68 @@
+// A long answer ends with what it stands on: the session's revocation, suspension or expiry, or the kill
+// switch, cut it within one interval (REV-6). It reads only while the answer is open.
+import type { ActionDeps, RecordedAction } from './action.ts'
+import { StoreUnavailable } from './records.ts'
+
+/** How long an open answer may outlive its session. */
+const INTERVAL_MS = 2000
+
+export type StandingWatch = {
+  /** Resolves when the answer must end; never rejects. */
+  readonly ended: Promise<void>
+  /** The answer is open from now on. */
+  begin(): void
+  /** The answer is over. */
+  stop(): void
+}
+
+export function standingWatch(
+  { request, session, target }: RecordedAction,
+  deps: ActionDeps,
+): StandingWatch {
+  let isOver = false
+  let callOff = (): void => undefined
+  let end = (): void => undefined
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  void request.cancelled?.then(end)
+
+  async function mayGoOn(): Promise<boolean> {
+    if (deps.isKilled() || session.expiresAt <= deps.clock.nowSeconds()) return false
+    try {
+      const read = await deps.records.readAction({
+        sessionId: session.id,
+        target: target.policy.name,
+      })
+      return !read.killed && read.session?.state === 'active'
+    } catch (cause) {
+      // What was recorded goes on while nothing can be read; its end still needs its own record.
+      if (cause instanceof StoreUnavailable) return true
+      throw cause
+    }
+  }
+
+  function wait(): void {
+    const leftMs = session.expiresAt * 1000 - deps.clock.nowMs()
+    callOff = deps.timers.after(Math.max(1, Math.min(INTERVAL_MS, leftMs)), () => void look())
+  }
+
+  async function look(): Promise<void> {
+    // Whatever went wrong in looking: an answer that is not watched does not stay open.
+    const goesOn = await mayGoOn().catch(() => false)
+    if (isOver) return
+    if (goesOn) wait()
+    else end()
+  }
+
+  return {
+    ended,
+    begin: () => {
+      if (!isOver) wait()
+    },
+    stop: () => {
+      isOver = true
+      callOff()
+    },
+  }
+}
