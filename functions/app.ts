@@ -6,10 +6,9 @@ import { StoreUnavailable } from './core/records.ts'
 import type { DocumentError } from './core/policy.ts'
 import { fail, ok, type Result } from './core/result.ts'
 import type { Config } from './config.ts'
-import { adminRoutes } from './http/admin/index.ts'
+import type { AdminDeps } from './http/admin/contract.ts'
 import { type AdminAuthDeps, authenticateAdmin } from './http/admin-auth.ts'
 import { rolePermits } from './http/admin/roles.ts'
-import { docsRoutes } from './http/docs.ts'
 import { NO_STORE, problemAnswer, toResponse } from './http/error.ts'
 import { evaluationRoutes } from './http/evaluation.ts'
 import { handleExchange } from './http/exchange.ts'
@@ -20,7 +19,6 @@ import type { Platform, RequestFacts } from './platform.ts'
 import { errorFacts } from './platforms/system.ts'
 import type { AdminRole } from './policy/admin-target.ts'
 import { resealSecrets, sealSecret } from './secrets/index.ts'
-import { applyPolicyDocument } from './policy/startup.ts'
 import { createServices, type Services } from './services.ts'
 
 export type App = {
@@ -60,8 +58,10 @@ export async function createApp(platform: Platform, config: Config): Promise<App
       await stores.migrate()
       await keys.ensure()
     },
-    applyPolicy: (document) =>
-      applyPolicyDocument(document, { ...paths, policies: stores.policy, types }),
+    async applyPolicy(document) {
+      const { applyPolicyDocument } = await import('./policy/startup.ts')
+      return applyPolicyDocument(document, { ...paths, policies: stores.policy, types })
+    },
     async maintain() {
       await keys.ensure()
       if (config.kekPrevious !== null) await resealSecrets({ store: stores.secrets, sealer })
@@ -83,7 +83,9 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
     if (!admin.ok) return admin
     const held = admin.value.roles.filter((one) => rolePermits(one, role))
     const best = held.includes('admin') ? 'admin' : held[0]
-    if (best === undefined) return fail<Failure>({ kind: 'forbidden', needs: role })
+    if (best === undefined) {
+      return fail<Failure>({ kind: 'forbidden', needs: role, identity: admin.value.name })
+    }
     return ok({ name: admin.value.name, role: best, sessionId: admin.value.sessionId })
   }
   const tokenDeps = {
@@ -108,39 +110,53 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
     c.header('cache-control', 'public, max-age=300')
     return c.json(await keys.jwks())
   })
-  app.get('/.well-known/oauth-protected-resource/*', async (c) => {
+  app.get('/.well-known/oauth-protected-resource/*', (c) => {
     const path = c.req.path.slice('/.well-known/oauth-protected-resource'.length)
-    const metadata = await protectedResourceMetadata(path, issuer, paths.policy)
+    const metadata = protectedResourceMetadata(path, issuer)
     return metadata === null ? notFound(platform) : c.json(metadata)
   })
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
   app.get('/readyz', async (c) => c.json(await readiness(services)))
-  app.route(
-    '/admin/v1',
-    adminRoutes({
-      policies: stores.policy,
-      secrets: stores.secrets,
-      sessions: stores.sessions,
-      approvals: stores.approvals,
-      audit: stores.audit,
-      records: stores.records,
-      types,
-      authenticate,
-      sealSecret: (secret) => sealSecret(sealer, secret),
-      issuer,
-      allowInsecureLoopback: config.allowInsecureLoopback,
-      clock: paths.clock,
-      ids: paths.ids,
-      hashing: paths.hashing,
-      sendFailure,
-      onPolicyChanged: () => paths.policy.noteChange(),
-    }),
-  )
+  // Loaded when somebody administers: schemas and documents are no part of a cold start of either path.
+  const adminDeps: AdminDeps = {
+    policies: stores.policy,
+    secrets: stores.secrets,
+    sessions: stores.sessions,
+    approvals: stores.approvals,
+    audit: stores.audit,
+    records: stores.records,
+    types,
+    authenticate,
+    sealSecret: (secret) => sealSecret(sealer, secret),
+    issuer,
+    allowInsecureLoopback: config.allowInsecureLoopback,
+    clock: paths.clock,
+    ids: paths.ids,
+    hashing: paths.hashing,
+    sendFailure,
+    onPolicyChanged: () => paths.policy.noteChange(),
+  }
+  const administration = onDemand(async () => {
+    const { adminRoutes } = await import('./http/admin/index.ts')
+    return new Hono().route('/admin/v1', adminRoutes(adminDeps))
+  })
+  app.all('/admin/v1', administration)
+  app.all('/admin/v1/*', administration)
+  const reference = onDemand(async () => (await import('./http/docs.ts')).docsRoutes())
+  for (const path of ['/openapi.json', '/docs', '/docs/style.css']) app.all(path, reference)
   app.route('/', evaluationRoutes({ ...paths, authenticate, sendFailure, issuer }))
-  app.route('/', docsRoutes())
   app.notFound(() => notFound(platform))
   app.onError((error) => unexpected(error, platform))
   return app
+}
+
+/** Routes that are made at their first request. */
+function onDemand(make: () => Promise<Hono>): (c: Context<Env>) => Promise<Response> {
+  let made: Hono | null = null
+  return async (c) => {
+    made ??= await make()
+    return made.fetch(c.req.raw, c.env)
+  }
 }
 
 function notFound(platform: Platform): Response {

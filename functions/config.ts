@@ -1,5 +1,6 @@
 // The environment, parsed once into a Config that cannot be wrong. Every bad setting is reported at the
 // same time, by name, with the way to mend it; a message never repeats the value of a secret.
+import { DEFAULT_RATES, type ExchangeRates } from './core/exchange-limits.ts'
 import { fail, ok } from './core/result.ts'
 import type { Result } from './core/result.ts'
 import type { RuntimeName } from './platform.ts'
@@ -24,6 +25,7 @@ export type Config = {
   readonly allowInsecureLoopback: boolean
   /** Files of the certificate chain and key that the Node server ends TLS with; absent: something in front does. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string }
+  readonly exchangeRates: ExchangeRates
   readonly logLevel: LogLevel
 }
 
@@ -65,6 +67,10 @@ export function readConfig(
     policyFile: readPolicyFile(settings, defaults.runtime),
     allowInsecureLoopback: readSwitch(settings, 'SALLYPORT_ALLOW_INSECURE_LOOPBACK'),
     ...(tls === null ? {} : { tls }),
+    exchangeRates: {
+      perSource: readRate(settings, 'SALLYPORT_EXCHANGE_PER_MINUTE', DEFAULT_RATES.perSource),
+      perMethod: readRate(settings, 'SALLYPORT_METHOD_PER_MINUTE', DEFAULT_RATES.perMethod),
+    },
     logLevel: readLogLevel(settings),
   }
   return settings.errors.length === 0 ? ok(config) : fail(settings.errors)
@@ -273,6 +279,13 @@ function readSwitch(settings: Settings, name: string): boolean {
   if (text === null || text === '0') return false
   if (text !== '1') settings.refuse(name, 'must be 1 or 0')
   return text === '1'
+}
+
+function readRate(settings: Settings, name: string, absent: number): number {
+  const text = settings.text(name)
+  if (text === null) return absent
+  if (!/^\d{1,9}$/.test(text)) settings.refuse(name, 'must be a whole number; 0 is no limit')
+  return Number(text)
 }
 
 function readLogLevel(settings: Settings): LogLevel {

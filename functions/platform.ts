@@ -33,4 +33,6 @@ export type RequestFacts = {
   readonly headerLines: readonly (readonly [string, string])[]
   /** The client certificate that the platform vouches for, by the connection or the event; else absent. */
   readonly clientCertificate?: UntrustedCertificate | null
+  /** Work that must end even when the client goes away, where the runtime would drop it. */
+  readonly keepAlive?: (work: Promise<unknown>) => void
 }

@@ -1,13 +1,14 @@
 // Wires the plugins, the store and the ports into what the two paths are given. It decides nothing;
 // every dependency of core/ is filled in here, once per process or isolate.
 import type { ActionDeps } from './core/action.ts'
+import { exchangeLimits } from './core/exchange-limits.ts'
 import type { ExchangeDeps } from './core/exchange.ts'
 import type { HandleVerifier } from './core/ports.ts'
 import { fail, ok } from './core/result.ts'
 import { readHandleClaims } from './core/token.ts'
 import { createAuthMethodTypes } from './auth-methods/index.ts'
 import { selectAttestation } from './auth-methods/select.ts'
-import { celConditions } from './conditions/cel.ts'
+import { conditionsOnDemand } from './conditions/index.ts'
 import type { Config } from './config.ts'
 import { createHandleKeys, type HandleKeys } from './crypto/handle-keys.ts'
 import { createSealer } from './crypto/seal.ts'
@@ -15,8 +16,10 @@ import { createEvaluatorTypes } from './intent-evaluators/index.ts'
 import { createKeySets } from './net/key-sets.ts'
 import type { Reach } from './net/outbound.ts'
 import type { Platform } from './platform.ts'
-import { createPolicySource, type PolicyTypes } from './policy/index.ts'
-import { MAX_TTL_SECONDS } from './policy/schema.ts'
+import { systemTimers } from './platforms/system.ts'
+import type { PolicyTypes } from './policy/check.ts'
+import { createPolicySource } from './policy/source.ts'
+import { MAX_TTL_SECONDS } from './core/policy.ts'
 import { createEnvSource, createSealedSource, createSecrets } from './secrets/index.ts'
 import { createStores, type Stores } from './store/index.ts'
 import { createTargetTypes } from './targets/index.ts'
@@ -62,7 +65,7 @@ export function createServices(platform: Platform, config: Config): Services {
     }),
     targets: createTargetTypes({ outbound, reach }),
     evaluators: createEvaluatorTypes({ outbound, reach, secrets: secrets.resolve, clock }),
-    conditions: celConditions(),
+    conditions: conditionsOnDemand(),
     secretAllowedOrigins: secrets.allowedOrigins,
     issuer: config.issuer,
   }
@@ -75,7 +78,9 @@ export function createServices(platform: Platform, config: Config): Services {
     handles: verifierOf(keys),
     secrets,
     select: selectAttestation,
+    limits: exchangeLimits(config.exchangeRates, clock),
     clock,
+    timers: systemTimers,
     ids: platform.ids,
     hashing,
     issuer: config.issuer,

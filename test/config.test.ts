@@ -36,6 +36,7 @@ test('Node starts with no setting at all', () => {
     envSecrets: [],
     policyFile: null,
     allowInsecureLoopback: false,
+    exchangeRates: { perSource: 600, perMethod: 120_000 },
     logLevel: 'info',
   })
 })
@@ -58,6 +59,8 @@ test('every bad setting is reported at once', () => {
     SALLYPORT_ADMIN_TOKEN: 'with a space',
     SALLYPORT_ENV_SECRETS: 'A B',
     SALLYPORT_ALLOW_INSECURE_LOOPBACK: 'yes',
+    SALLYPORT_EXCHANGE_PER_MINUTE: '-1',
+    SALLYPORT_METHOD_PER_MINUTE: 'many',
     LOG_LEVEL: 'loud',
   })
   expect(settings.toSorted()).toEqual([
@@ -67,9 +70,11 @@ test('every bad setting is reported at once', () => {
     'SALLYPORT_ADMIN_TOKEN',
     'SALLYPORT_ALLOW_INSECURE_LOOPBACK',
     'SALLYPORT_ENV_SECRETS',
+    'SALLYPORT_EXCHANGE_PER_MINUTE',
     'SALLYPORT_ISSUER',
     'SALLYPORT_KEK',
     'SALLYPORT_KEK_PREVIOUS',
+    'SALLYPORT_METHOD_PER_MINUTE',
   ])
 })
 

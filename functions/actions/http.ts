@@ -8,13 +8,7 @@ import type { Effect } from '../core/policy.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import { readCapped } from '../net/read-body.ts'
 import { MAX_FORM_BYTES, readForm, watchMultipart } from './form-body.ts'
-import {
-  hasGraphqlParameters,
-  MAX_GRAPHQL_BYTES,
-  readGraphqlBody,
-  readGraphqlQuery,
-  type GraphqlReading,
-} from './graphql.ts'
+import type { GraphqlReading } from './graphql.ts'
 import { canonicalPath } from './http-path.ts'
 import { canonicalQuery, formNames, overridesMethod } from './http-query.ts'
 import type { EffectRule, HttpTargetRules } from './http-rules.ts'
@@ -147,9 +141,13 @@ async function inspectBody(
   const { body } = raw
   const isGraphql = isGraphqlPath(parts.path, rules)
   if (BODILESS.has(parts.method)) {
-    if (body !== null && !(await isEmpty(body))) return fail(malformed('body_not_allowed'))
+    // Some entries drop such a body and leave what announced it: refused by either.
+    if (announcesBody(raw) || (body !== null && !(await isEmpty(body)))) {
+      return fail(malformed('body_not_allowed'))
+    }
     const reads = isGraphql && parts.method !== 'OPTIONS'
-    return ok({ body: null, graphql: reads ? readGraphqlQuery(parts.query) : null })
+    const graphql = reads ? (await loadGraphql()).readGraphqlQuery(parts.query) : null
+    return ok({ body: null, graphql })
   }
   // The coding is not forwarded, and what is inside it could not be looked at.
   if (hasContentCoding(raw)) return fail(malformed('content_encoding'))
@@ -167,8 +165,20 @@ async function inspectBody(
   return ok({ body: form.bytes, graphql: null })
 }
 
+function announcesBody(raw: RawHttpRequest): boolean {
+  const lengths = headerValues(raw, 'content-length')
+  return (
+    headerValues(raw, 'transfer-encoding').length > 0 || lengths.some((text) => !/^0+$/.test(text))
+  )
+}
+
 function tooLarge(maxBytes: number): Failure {
   return { kind: 'payload_too_large', maxBytes }
+}
+
+/** Few targets speak GraphQL, and its parser is no small part of a cold start. */
+function loadGraphql() {
+  return import('./graphql.ts')
 }
 
 async function inspectGraphql(
@@ -176,6 +186,7 @@ async function inspectGraphql(
   { method, names }: Parts,
 ): Promise<Result<Inspected, Failure>> {
   if (method !== 'POST') return fail(malformed('graphql_method'))
+  const { hasGraphqlParameters, MAX_GRAPHQL_BYTES, readGraphqlBody } = await loadGraphql()
   if (hasGraphqlParameters(names)) return fail(malformed('graphql_parameters_in_url'))
   const contentType = contentTypeOf(raw)
   if (contentType === null) return fail(malformed('content_type_ambiguous'))

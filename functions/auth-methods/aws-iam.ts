@@ -6,6 +6,7 @@ import type {
   AttestationFault,
   AuthMethodType,
   CompiledAuthMethod,
+  Explanation,
   UntrustedAttestation,
 } from '../core/auth-method.ts'
 import { claimMatches } from '../core/claim-match.ts'
@@ -26,7 +27,7 @@ import { SERVER_ID_HEADER, type UntrustedSignedRequest } from './aws-sigv4-field
 import { rebuildRequest } from './aws-sigv4-rebuild.ts'
 import { parseSignedRequest } from './aws-sigv4.ts'
 import { askSts, type CallerIdentity, type CallerResult } from './aws-sts.ts'
-import type { AuthMethodDeps } from './jwt.ts'
+import { type AuthMethodDeps, refusedByAuthority } from './jwt.ts'
 
 const TYPE = 'aws-iam'
 const AWS_TOKEN_TYPES: readonly string[] = [TOKEN_TYPES.awsSigV4]
@@ -95,7 +96,9 @@ function compileMethod(
     type: TYPE,
     selector: { by: 'token_type', tokenType: TOKEN_TYPES.awsSigV4 },
     tokenTypes: AWS_TOKEN_TYPES,
+    asks: true,
     accepts: (claims) => ruleFault(claims, config) === null,
+    explain: (attestation) => explain(attestation, config, deps),
     verify: (attestation) => verify(attestation, method, config, deps),
   }
 }
@@ -116,12 +119,44 @@ async function verify(
   if (early !== null) return fail(early)
 
   const caller = await deps.ask(request.value, endpoint.value)
-  if (!caller.ok) return caller
+  if (!caller.ok) return refusedByAuthority(caller.failure)
   const claims = claimsOf(caller.value, request.value, endpoint.value)
-  if (!claims.ok) return claims
+  if (!claims.ok) return refusedByAuthority(claims.failure)
   const refused = ruleFault(claims.value.claims, config)
-  if (refused !== null) return fail(refused)
+  if (refused !== null) return refusedByAuthority(refused)
   return ok(identityOf({ attestation, method, request: request.value, ...claims.value }, deps))
+}
+
+/** What can be told before STS is asked; whose signature it is, only STS knows. */
+function explain(
+  attestation: UntrustedAttestation,
+  config: AwsIamConfig,
+  deps: AuthMethodDeps,
+): Explanation {
+  const request = parsed(attestation)
+  if (!request.ok) return { checks: [{ check: 'form', fault: request.failure }], claims: null }
+  const { origin, scopeRegion, serverId, signedAt } = request.value
+  const endpoint = endpointOf(request.value, config)
+  const where = config.endpoints.map((one) => `${one.origin} ${one.scope}`)
+  return {
+    checks: [
+      { check: 'form', fault: null },
+      {
+        check: 'endpoint and region',
+        fault: endpoint.ok ? null : endpoint.failure,
+        expected: where,
+        got: `${origin} ${scopeRegion}`,
+      },
+      {
+        check: 'audience',
+        fault: serverIdFault(request.value, deps.issuer),
+        expected: deps.issuer,
+        got: serverId,
+      },
+      { check: 'time', fault: timeFault(request.value, deps), got: signedAt },
+    ],
+    claims: null,
+  }
 }
 
 /** The origin is one of the method's own, and the signature was made for its region (AW-02, AW-03). */

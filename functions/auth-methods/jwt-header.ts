@@ -42,13 +42,27 @@ export function isPlainJwtType(typ: string): boolean {
   return name === 'jwt' || name === 'application/jwt'
 }
 
+export type HeaderRule = {
+  readonly check: string
+  /** The member that is judged; absent: all of them. */
+  readonly member?: string
+  readonly fault: (header: JsonObject, rules: HeaderRules) => AttestationFault | null
+}
+
+/** In the order in which they refuse. */
+export const HEADER_RULES: readonly HeaderRule[] = [
+  { check: 'header', fault: memberFault },
+  { check: 'type', member: 'typ', fault: ({ typ }, rules) => typeFault(typ, rules) },
+  { check: 'algorithm', member: 'alg', fault: ({ alg }, rules) => algorithmFault(alg, rules) },
+  { check: 'key id', member: 'kid', fault: ({ kid }) => keyNameFault(kid) },
+]
+
 export function headerFault(header: JsonObject, rules: HeaderRules): AttestationFault | null {
-  return (
-    memberFault(header, rules) ??
-    typeFault(header['typ'], rules) ??
-    algorithmFault(header['alg'], rules) ??
-    keyNameFault(header['kid'])
-  )
+  for (const { fault } of HEADER_RULES) {
+    const found = fault(header, rules)
+    if (found !== null) return found
+  }
+  return null
 }
 
 function memberFault(header: JsonObject, rules: HeaderRules): AttestationFault | null {

@@ -9,10 +9,9 @@ import type {
 } from '../core/auth-method.ts'
 import { actorChain } from '../core/actor-chain.ts'
 import type { UntrustedSelector } from '../core/attestation.ts'
-import { claimMatches } from '../core/claim-match.ts'
 import type { Identity, JsonObject } from '../core/identity.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
-import { CLOCK_SKEW_SECONDS, type Clock, type Hashing } from '../core/ports.ts'
+import type { Clock, Hashing } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { Secrets } from '../core/secret-source.ts'
 import { claimsToBeSpiffeId, parseSpiffeId } from '../core/spiffe-id.ts'
@@ -20,9 +19,10 @@ import { TOKEN_TYPES } from '../core/token.ts'
 import { parseCompactJws, type UntrustedJws } from '../crypto/jws.ts'
 import type { KeySets, KeySource } from '../net/key-sets.ts'
 import type { Outbound, Reach } from '../net/outbound.ts'
-import { audienceFault, kindFault, subjectFault, timeFault } from './jwt-claims.ts'
 import type { JwtConfig } from './jwt-config.ts'
+import { explainJwt } from './jwt-explain.ts'
 import { headerFault, type HeaderRules } from './jwt-header.ts'
+import { FORM_RULES, firstFault, ruleFault, singleUseOf, subjectClaim } from './jwt-rules.ts'
 import { signatureProver, type ProveSignature } from './jwt-signature.ts'
 
 export type AuthMethodDeps = {
@@ -57,6 +57,11 @@ export type ConfirmToken = (
   token: string,
   claims: JsonObject,
 ) => Promise<Result<JsonObject, AttestationFault>>
+
+/** Says that the authority was asked, which strangers get to cause only so often. */
+export function refusedByAuthority(fault: AttestationFault): Result<never, AttestationFault> {
+  return fail({ ...fault, asked: true })
+}
 
 /** What vouches for the token: keys, or its issuer itself, or both. Never nothing. */
 export type Authority =
@@ -127,7 +132,10 @@ export function compileJwtMethod(member: JwtMember, deps: JwtFamily): CompiledAu
     type: member.method.type,
     selector: member.selector,
     tokenTypes: JWT_TOKEN_TYPES,
-    accepts: (claims) => ruleFault(claims, member, deps) === null,
+    asks: member.confirm !== undefined,
+    accepts: (claims) => ruleFault({ claims, tokenType: '', member, deps }) === null,
+    explain: (attestation) =>
+      explainJwt({ tokenType: attestation.tokenType, jws: parsed(attestation) }, member, deps),
     verify: (attestation) => verify(attestation, member, deps),
   }
 }
@@ -148,19 +156,14 @@ async function verify(
   // What is refused on its form costs no key and no I/O; nothing is accepted before the signature is.
   const unusable =
     headerFault(jws.value.header, member.header) ??
-    issuerFault(claims, member, deps) ??
-    kindFault(claims, tokenType) ??
-    timeFault(claims, {
-      now: deps.clock.nowSeconds(),
-      maxLifetimeSeconds: member.config.maxLifetimeSeconds,
-    })
+    firstFault(FORM_RULES, { claims, tokenType, member, deps })
   if (unusable !== null) return fail(unusable)
   const proof = member.keys === null ? ok({}) : await deps.prove(jws.value, member)
   if (!proof.ok) return proof
-  const refused = ruleFault(claims, member, deps)
+  const refused = ruleFault({ claims, tokenType, member, deps })
   if (refused !== null) return fail(refused)
   const confirmed = member.confirm === undefined ? ok({}) : await member.confirm(token, claims)
-  if (!confirmed.ok) return confirmed
+  if (!confirmed.ok) return refusedByAuthority(confirmed.failure)
   const singleUse = singleUseOf(claims, member, deps.hashing)
   if (!singleUse.ok) return singleUse
   return ok({
@@ -176,67 +179,4 @@ async function verify(
     ...(singleUse.value === null ? {} : { singleUse: singleUse.value }),
     evidence: { ...proof.value, ...confirmed.value },
   })
-}
-
-/** A token of this broker is never an attestation, whatever the lookup said (AUTH-5). */
-function issuerFault(
-  claims: JsonObject,
-  member: JwtMember,
-  deps: AuthMethodDeps,
-): AttestationFault | null {
-  const { iss } = claims
-  if (typeof iss === 'string' && deps.ownIssuers.includes(iss)) return { reason: 'own_token' }
-  if (member.selector.by === 'trust_domain') {
-    // JWT-SVID §3: `iss` is optional and selects nothing.
-    return iss === undefined || typeof iss === 'string'
-      ? null
-      : { reason: 'claim_type', claim: 'iss' }
-  }
-  if (iss === undefined) return { reason: 'missing_claim', claim: 'iss' }
-  return iss === member.selector.issuer ? null : { reason: 'unknown_issuer', claim: 'iss' }
-}
-
-/** Every rule of the method that does not depend on time: also what an open session is held to. */
-function ruleFault(
-  claims: JsonObject,
-  member: JwtMember,
-  deps: AuthMethodDeps,
-): AttestationFault | null {
-  const fault =
-    issuerFault(claims, member, deps) ??
-    audienceFault(claims, { configured: member.config.audiences, sole: member.soleAudience }) ??
-    subjectFault(claims, subjectClaim(claims, member)) ??
-    member.claimsFault(claims)
-  if (fault !== null) return fault
-  const unmatched = member.config.match.find(
-    ([name, matcher]) => !claimMatches(claims, name, matcher),
-  )
-  return unmatched === undefined ? null : { reason: 'claim_mismatch', claim: unmatched[0] }
-}
-
-function subjectClaim(claims: JsonObject, { subjectWhenEmpty }: JwtMember): string {
-  return claims['sub'] === '' ? (subjectWhenEmpty ?? 'sub') : 'sub'
-}
-
-const MAX_JTI_LENGTH = 1024
-
-/** RB-06: hashed, and with method and issuer in it, so that nobody burns somebody else's ids. */
-function singleUseOf(
-  claims: JsonObject,
-  member: JwtMember,
-  hashing: Hashing,
-): Result<NonNullable<Identity['singleUse']> | null, AttestationFault> {
-  if (!member.config.singleUse) return ok(null)
-  const { jti } = claims
-  if (jti === undefined) return fail({ reason: 'missing_claim', claim: 'jti' })
-  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
-    return fail({ reason: 'claim_type', claim: 'jti' })
-  }
-  const issuer =
-    member.selector.by === 'issuer'
-      ? member.selector.issuer
-      : `spiffe://${member.selector.trustDomain}`
-  const key = hashing.sha256Hex(JSON.stringify([member.method.name, issuer, jti]))
-  // timeFault() has seen a finite number. The id is kept for as long as the token could pass.
-  return ok({ key, expiresAt: Math.ceil(claims['exp'] as number) + CLOCK_SKEW_SECONDS })
 }

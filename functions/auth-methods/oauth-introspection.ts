@@ -18,7 +18,7 @@ import { TOKEN_TYPES } from '../core/token.ts'
 import { parseCompactJws } from '../crypto/jws.ts'
 import { askAuthority, type Authority } from './introspection-call.ts'
 import { readIntrospectionConfig, type IntrospectionConfig } from './introspection-config.ts'
-import type { AuthMethodDeps } from './jwt.ts'
+import { type AuthMethodDeps, refusedByAuthority } from './jwt.ts'
 import { audienceFault, kindFault, subjectFault, timeFault } from './jwt-claims.ts'
 
 const OPAQUE_TOKEN_TYPES: readonly string[] = [TOKEN_TYPES.opaque]
@@ -52,6 +52,7 @@ function compile(
     type: method.type,
     selector: { by: 'token_type', tokenType: TOKEN_TYPES.opaque },
     tokenTypes: OPAQUE_TOKEN_TYPES,
+    asks: true,
     accepts: (claims) => ruleFault(claims, config, deps) === null,
     verify: (attestation) => verify(attestation, { method, config, authority, deps }),
   }
@@ -72,15 +73,15 @@ async function verify(
   // A handle of this broker is not shown to anybody else (AUTH-5).
   if (isOwn(token, deps)) return fail({ reason: 'own_token' })
   const answer = await site.authority(token)
-  if (!answer.ok) return answer
+  if (!answer.ok) return refusedByAuthority(answer.failure)
   const chain = actorChain(answer.value)
-  if (!chain.ok) return fail({ reason: 'malformed', claim: 'act' })
+  if (!chain.ok) return refusedByAuthority({ reason: 'malformed', claim: 'act' })
   const { claims, act } = chain.value
   const fault =
     kindFault(claims, tokenType) ??
     lifeFault(claims, config, deps) ??
     ruleFault(claims, config, deps)
-  if (fault !== null) return fail(fault)
+  if (fault !== null) return refusedByAuthority(fault)
   return ok({
     method: method.name,
     methodType: method.type,

@@ -37,7 +37,7 @@ export class CliError extends Error {
   constructor(exitCode: ExitCode, message: string, body?: unknown) {
     super(message)
     this.exitCode = exitCode
-    this.body = body ?? { error: message }
+    this.body = body === undefined ? { error: message } : body
   }
 }
 

@@ -4,6 +4,7 @@ import { apply } from './apply.ts'
 import { auditList, auditTail } from './audit.ts'
 import { doctor } from './doctor.ts'
 import { exchange } from './exchange.ts'
+import { explain } from './explain.ts'
 import { CliError, type CliIo, EXIT, type ExitCode } from './io.ts'
 import { deleteSecret, listSecrets, setSecret } from './secrets.ts'
 import { serve } from './serve.ts'
@@ -52,6 +53,7 @@ function createProgram(io: CliIo): Command {
   sessionCommands(program, io)
   secretCommands(program, io)
   doctorCommand(program, io)
+  explainCommand(program, io)
   return program
 }
 
@@ -195,4 +197,26 @@ function doctorCommand(program: Command, io: CliIo): void {
     .option('--store', 'also the settings and the store of this environment')
     .addHelpText('after', examples('sallyport doctor', 'sallyport doctor --store --json'))
     .action((options) => doctor(options, io))
+}
+
+function explainCommand(program: Command, io: CliIo): void {
+  brokerCommand(
+    program,
+    'explain',
+    'say which Auth Methods would take a token, and which claim fails',
+  )
+    .option('--token-file <file>', 'the token; - is standard input', '-')
+    .option('--token-type <type>', 'jwt, id_token, aws-sigv4, opaque or a URN (default: its form)')
+    .option('--policy <file...>', 'policy files, instead of the policy of --server')
+    .option('--issuer <origin>', 'the origin of the broker (SALLYPORT_ISSUER)')
+    .option('--auth-method <name>', 'only this Auth Method')
+    .option('--fetch-keys', 'also check the signature, with keys from the network')
+    .addHelpText(
+      'after',
+      examples(
+        'sallyport explain --policy policy.yaml --token-file token.jwt',
+        'sallyport explain --server https://broker.example --json < token.jwt',
+      ),
+    )
+    .action((options) => explain(options, io))
 }

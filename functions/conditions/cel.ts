@@ -24,7 +24,13 @@ const MAX_REQUEST_TEXT = 32_768
 const MAX_FACT_DEPTH = 16
 const MAX_FACT_VALUES = 8192
 
-const environment = celEnv()
+let environment: ReturnType<typeof celEnv> | undefined
+
+/** Made when the first condition is: a start should not wait for it. */
+function celEnvironment(): ReturnType<typeof celEnv> {
+  environment ??= celEnv()
+  return environment
+}
 
 export function celConditions(): Conditions {
   const compiled = new Map<string, Compiled>()
@@ -39,6 +45,7 @@ export function celConditions(): Conditions {
     return fresh
   }
   return {
+    load: () => Promise.resolve(),
     holds(expression, facts, whenBeyondCaps = false) {
       const condition = compiledOf(expression)
       if (condition.mistake !== null) return false
@@ -60,7 +67,7 @@ function compile(expression: string): Compiled {
     const unusable = inspected.patterns.find((pattern) => !isUsablePattern(pattern))
     if (unusable !== undefined) return { mistake: `pattern \`${unusable}\` does not compile` }
     // plan() answers with a function of the variables; its own type leaves them out.
-    const run = plan(environment, parsed) as Evaluate
+    const run = plan(celEnvironment(), parsed) as Evaluate
     const maxText = inspected.patterns.length > 0 ? MAX_SEARCHED_TEXT : MAX_CLAIM_TEXT
     return { mistake: null, run, maxText }
   } catch {
@@ -69,9 +76,11 @@ function compile(expression: string): Compiled {
   }
 }
 
-const tryPattern = plan(environment, parse('"".matches(pattern)')) as Evaluate
+let tryPattern: Evaluate | undefined
 
 function isUsablePattern(pattern: string): boolean {
+  // As above: a function of the variables.
+  tryPattern ??= plan(celEnvironment(), parse('"".matches(pattern)')) as Evaluate
   return !isCelError(tryPattern({ pattern }))
 }
 

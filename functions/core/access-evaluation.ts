@@ -110,6 +110,7 @@ async function readFloor(
   if (bindings.length === 0) return null
   // Claims that the method would refuse are nobody's: no binding speaks for them.
   if (!method.accepts(claims)) return { united: uniteBindings([]), denies: [] }
+  await deps.conditions.load(bindings)
   const { intent } = request
   const matched = matchBindings(
     bindings,

@@ -115,7 +115,9 @@ export async function recordRefusal(
   deps: ActionDeps,
 ): Promise<void> {
   const { failure, session, action } = refused
-  if (failure.kind === 'killed' || failure.kind === 'unavailable') return
+  // Killed by the environment: the store may be what is wrong.
+  if (failure.kind === 'killed' && failure.by === 'environment') return
+  if (failure.kind === 'unavailable') return
   if (refused.revision === OUTCOME_RECORDED || failure.kind === 'approval_required') return
   await deps.records.recordRefusal(
     draftEvent(

@@ -14,12 +14,13 @@ import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
 import { askEvaluators } from './intent-policies.ts'
-import type { Clock, HandleVerifier, Hashing, Ids } from './ports.ts'
+import type { Clock, HandleVerifier, Hashing, Ids, Timers } from './ports.ts'
 import { type ActionRead, type Records, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { Secrets } from './secret-source.ts'
 import type { Session } from './session.ts'
 import type { Conditions, PolicySnapshot, PolicySource } from './snapshot.ts'
+import { standingWatch } from './standing-watch.ts'
 import type { CallOutcome, CompiledTarget } from './target.ts'
 import { targetUrl } from './target-url.ts'
 
@@ -33,6 +34,8 @@ export type ActionRequest = {
   readonly declaredOrigin: JsonObject | null
   /** Resolves when the caller goes away before it has its answer. */
   readonly cancelled?: Promise<void>
+  /** Told of the outcome's record, which must be written even when the caller goes away. */
+  readonly keepAlive?: (work: Promise<unknown>) => void
 }
 
 export type ActionDeps = {
@@ -42,6 +45,7 @@ export type ActionDeps = {
   readonly handles: HandleVerifier
   readonly secrets: Secrets
   readonly clock: Clock
+  readonly timers: Timers
   readonly ids: Ids
   readonly hashing: Hashing
   readonly issuer: string
@@ -83,16 +87,20 @@ async function attempt(
   decisionId: string,
   deps: ActionDeps,
 ): Promise<Result<unknown, RefusedAction>> {
-  if (deps.isKilled()) return refuse({ kind: 'killed' })
+  if (deps.isKilled()) return refuse({ kind: 'killed', by: 'environment' })
   const sessionId = await verifyHandle(request, deps)
   if (!sessionId.ok) return refuse(sessionId.failure)
   const { read, snapshot } = await readStanding(sessionId.value, request.target, deps)
   const { revision, session } = read
-  if (read.killed) return refuse({ kind: 'killed' }, { revision })
+  if (read.killed) {
+    const whose = session === null ? {} : { session }
+    return refuse({ kind: 'killed', by: 'policy' }, { revision, ...whose })
+  }
   const alive = liveSession(session, deps)
   if (!alive.ok) return refuse(alive.failure, { revision })
   const known = { session: alive.value, revision }
 
+  await deps.conditions.load(read.bindings ?? [])
   const grant = currentGrant(alive.value, request.target, read.bindings, snapshot, deps)
   if (!grant.ok) return refuse(grant.failure, known)
   const target = snapshot.targets.get(request.target)
@@ -206,7 +214,12 @@ async function perform(
   reservedBytes: number,
   deps: ActionDeps,
 ): Promise<Result<unknown, RefusedAction>> {
-  const settle = (outcome: CallOutcome) => recordOutcome(recorded, reservedBytes, outcome, deps)
+  const watch = standingWatch(recorded, deps)
+  let isRecorded = (): void => undefined
+  const settle = (outcome: CallOutcome) => {
+    watch.stop()
+    return recordOutcome(recorded, reservedBytes, outcome, deps).finally(isRecorded)
+  }
   const { target, action, prepared } = recorded
   const reference = target.policy.credential?.secret
   const secret = reference === undefined ? ok(null) : await deps.secrets.resolve(reference)
@@ -218,14 +231,17 @@ async function perform(
       retryAfterSeconds: 5,
     })
   }
+  recorded.request.keepAlive?.(new Promise<void>((resolve) => (isRecorded = resolve)))
   const answer = await target.call({
     prepared,
     action,
     credential: secret.value,
     maxResponseBytes: reservedBytes,
     settle,
-    ...(recorded.request.cancelled === undefined ? {} : { cancelled: recorded.request.cancelled }),
+    cancelled: watch.ended,
   })
+  // An answer without a body is over by now, and nothing is watched.
+  watch.begin()
   return answer.ok ? answer : outcomeFailure(answer.failure)
 }
 

@@ -84,6 +84,7 @@ export async function verifyBy(
   }
   const [identity] = accepted
   if (identity === undefined) return { verified: fail(refusal), refusedAfterAsking }
-  if (accepted.length > 1) return { verified: fail({ reason: 'ambiguous_method' }), refusedAfterAsking }
+  if (accepted.length > 1)
+    return { verified: fail({ reason: 'ambiguous_method' }), refusedAfterAsking }
   return { verified: ok(identity), refusedAfterAsking }
 }

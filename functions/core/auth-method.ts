@@ -1,7 +1,7 @@
 // Contract of the auth-methods/ family: a rule that turns an attestation of one kind into an identity,
 // or refuses it. One file and one line in auth-methods/index.ts per member.
 import type { AttestationReason } from './failure.ts'
-import type { Identity, JsonObject } from './identity.ts'
+import type { Identity, JsonObject, JsonValue } from './identity.ts'
 import type { AuthMethodPolicy, DocumentError } from './policy.ts'
 import type { Result } from './result.ts'
 
@@ -53,6 +53,21 @@ export type AttestationFault = {
   readonly asked?: true
 }
 
+/** One rule, judged by itself: for people who ask why (`sallyport explain`), never for the wire. */
+export type AttestationCheck = {
+  readonly check: string
+  readonly fault: AttestationFault | null
+  readonly expected?: JsonValue
+  /** What the attestation says; never the attestation itself or its signature. */
+  readonly got?: JsonValue
+}
+
+export type Explanation = {
+  readonly checks: readonly AttestationCheck[]
+  /** As bindings would see them; null where they cannot be told without asking. */
+  readonly claims: JsonObject | null
+}
+
 /** An Auth Method whose configuration was compiled; holds no per-request state. */
 export interface CompiledAuthMethod {
   readonly name: string
@@ -64,6 +79,8 @@ export interface CompiledAuthMethod {
   readonly asks?: boolean
   /** Whether these verified claims of an open session would still be accepted (policy changed meanwhile). */
   accepts(claims: JsonObject): boolean
+  /** All that can be told without I/O: the rules of verify(), every one of them; absent: nothing. */
+  explain?(attestation: UntrustedAttestation): Explanation
   /** Verifies the attestation. Never throws for what a caller can cause. */
   verify(attestation: UntrustedAttestation): Promise<Result<Identity, AttestationFault>>
 }

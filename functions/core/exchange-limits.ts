@@ -9,7 +9,7 @@ import { fail, ok, type Result } from './result.ts'
 /** Requests per minute; 0 is no limit. */
 export type ExchangeRates = { readonly perSource: number; readonly perMethod: number }
 
-export const DEFAULT_RATES: ExchangeRates = { perSource: 600, perMethod: 120_000 }
+export const DEFAULT_RATES: ExchangeRates = { perSource: 600, perMethod: 600_000 }
 
 /** Attempts per minute that ask an authority (STS, TokenReview, introspection) and are then refused. */
 const FAILED_PER_SOURCE = 60
@@ -23,7 +23,7 @@ const KNOWN_MS = 3_600_000
 /** Limits that were hit and get an event of their own, of all sources and methods together. */
 const EVENTS_PER_MINUTE = 10
 
-type SlowDown = Extract<Failure, { kind: 'slow_down' }>
+export type SlowDown = Extract<Failure, { kind: 'slow_down' }>
 
 export type ExchangeLimits = {
   /** `source` is null where nothing vouches for it, and for loopback: then it is not limited by it. */

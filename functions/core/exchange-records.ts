@@ -151,8 +151,8 @@ export async function recordRefusal(
   deps: ExchangeDeps,
 ): Promise<void> {
   const { failure } = refused
-  // Killed without the store, or the store itself is behind: there is nothing to write to.
-  if (failure.kind === 'killed') return
+  // Killed by the environment, or the store itself is behind: there is nothing to write to.
+  if (failure.kind === 'killed' && failure.by === 'environment') return
   if (failure.kind === 'unavailable' && failure.reason !== 'verifier') return
   // The review is its own event.
   if (failure.kind === 'authorization_pending') return

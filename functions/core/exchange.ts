@@ -13,7 +13,7 @@ import {
   recordDecision,
   recordRefusal,
 } from './exchange-records.ts'
-import type { ExchangeLimits } from './exchange-limits.ts'
+import type { ExchangeLimits, SlowDown } from './exchange-limits.ts'
 import type { Failure } from './failure.ts'
 import type { Identity } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
@@ -82,11 +82,28 @@ export async function exchange(
   try {
     const outcome = await untilPolicyStands(request, decisionId, deps)
     if (outcome.ok) return outcome
-    await recordRefusal(outcome.failure, request, decisionId, deps)
-    return fail(outcome.failure.failure)
+    const { failure } = outcome.failure
+    if (failure.kind === 'slow_down') await tellOfLimit(outcome.failure, request, decisionId, deps)
+    else await recordRefusal(outcome.failure, request, decisionId, deps)
+    return fail(failure)
   } catch (cause) {
     if (cause instanceof StoreUnavailable) return fail(storeDown())
     throw cause
+  }
+}
+
+/** One event for a whole flood. What is shed must not need the store: nothing is granted without it. */
+async function tellOfLimit(
+  refused: RefusedExchange,
+  request: ExchangeRequest,
+  decisionId: string,
+  deps: ExchangeDeps,
+): Promise<void> {
+  if (refused.failure.kind !== 'slow_down' || refused.failure.limit === undefined) return
+  try {
+    await recordRefusal(refused, request, decisionId, deps)
+  } catch (cause) {
+    if (!(cause instanceof StoreUnavailable)) throw cause
   }
 }
 
@@ -110,22 +127,24 @@ async function untilPolicyStands(
   decisionId: string,
   deps: ExchangeDeps,
 ): Promise<Result<ExchangeGrant, RefusedExchange>> {
-  if (deps.isKilled()) return refuse({ kind: 'killed' }, null, 0)
+  if (deps.isKilled()) return refuse({ kind: 'killed', by: 'environment' }, null, 0)
   const slow = deps.limits.enter(request.source)
   if (slow !== null) return refuse(slow, null, 0)
   let snapshot = await deps.policy.current()
   const minimum = request.minPolicyRevision ?? 0
-  if (snapshot.revision < minimum) snapshot = await deps.policy.refresh(snapshot.revision)
-  for (let tries = 0; tries < MAX_ATTEMPTS && snapshot.revision >= minimum; tries++) {
+  // Anybody can ask for a revision: only a verified caller makes the store be read for it each time.
+  if (snapshot.revision < minimum) snapshot = await deps.policy.refreshLimited()
+  for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const outcome = await attempt(request, decisionId, snapshot, deps)
     if (outcome !== 'policy_changed') return outcome
     snapshot = await deps.policy.refresh(snapshot.revision)
+    if (snapshot.revision < minimum) break
   }
-  return refuse(
-    { kind: 'unavailable', reason: 'policy_revision', retryAfterSeconds: 1 },
-    null,
-    snapshot.revision,
-  )
+  return refuse(policyBehind(), null, snapshot.revision)
+}
+
+function policyBehind(): Failure {
+  return { kind: 'unavailable', reason: 'policy_revision', retryAfterSeconds: 1 }
 }
 
 function refuse(
@@ -144,6 +163,10 @@ async function attempt(
 ): Promise<Attempt> {
   const verified = await verifyCaller(request, snapshot, deps)
   if (verified === 'policy_changed') return verified
+  if (snapshot.revision < (request.minPolicyRevision ?? 0)) {
+    // What refuses a caller here may be what the newer policy changes.
+    return verified.ok ? 'policy_changed' : refuse(policyBehind(), null, snapshot.revision)
+  }
   if (!verified.ok) return refuse(verified.failure, null, snapshot.revision)
   const caller = verified.value
   const asked: OpeningRequest = { ...request, identity: caller }
@@ -155,11 +178,12 @@ async function attempt(
     approvalHash,
   })
   const revision = read.revision
-  if (read.killed) return refuse({ kind: 'killed' }, caller, revision)
+  if (read.killed) return refuse({ kind: 'killed', by: 'policy' }, caller, revision)
   if (revision !== snapshot.revision) return 'policy_changed'
 
   const now = deps.clock.nowSeconds()
   const { conditions } = deps
+  await conditions.load(read.bindings)
   const opening = openTargets(asked, { bindings: read.bindings, snapshot, conditions, now })
   if (!opening.ok) return refuse(opening.failure, caller, revision)
   const verdict = await judgeOpening(asked, opening.value, snapshot, deps)
@@ -182,13 +206,14 @@ async function verifyCaller(
   snapshot: PolicySnapshot,
   deps: ExchangeDeps,
 ): Promise<Result<Identity, Failure> | 'policy_changed'> {
-  const subject = await verifyOne(request.subject, request.authMethod, request.source, snapshot, deps)
-  if (!subject.ok && 'kind' in subject.failure) return fail(subject.failure)
+  const { source, authMethod } = request
+  const subject = await verifyWithinLimits(request.subject, { source, authMethod, snapshot }, deps)
+  if ('kind' in subject) return fail(subject)
   const client =
     request.client === null || !subject.ok
       ? null
-      : await verifyOne(request.client, null, request.source, snapshot, deps)
-  if (client?.ok === false && 'kind' in client.failure) return fail(client.failure)
+      : await verifyWithinLimits(request.client, { source, authMethod: null, snapshot }, deps)
+  if (client !== null && 'kind' in client) return fail(client)
   if (subject.ok && (client === null || client.ok)) return subject
   // The policy may have changed since this isolate read it; it looks once a second at most.
   const fresh = await deps.policy.refreshLimited()
@@ -196,4 +221,19 @@ async function verifyCaller(
   if (subject.ok) return fail({ kind: 'invalid_client', viaAuthorizationHeader: false })
   if (subject.failure.reason === 'verifier_unavailable') return fail(verifierDown(subject.failure))
   return fail({ kind: 'attestation_rejected', role: 'subject', ...subject.failure })
+}
+
+/** Between the choice of the candidates, which costs nothing, and their work, which may cost a call. */
+async function verifyWithinLimits(
+  attestation: UntrustedAttestation,
+  input: Pick<ExchangeRequest, 'source' | 'authMethod'> & { readonly snapshot: PolicySnapshot },
+  { select, limits }: ExchangeDeps,
+): Promise<Result<Identity, RefusedAttestation> | SlowDown> {
+  const candidates = candidatesFor(attestation, { ...input, select })
+  if (!candidates.ok) return candidates
+  const settle = limits.enterMethods(input.source, candidates.value)
+  if (!settle.ok) return settle.failure
+  const { verified, refusedAfterAsking } = await verifyBy(candidates.value, attestation)
+  settle.value({ accepted: verified.ok ? verified.value.method : null, refusedAfterAsking })
+  return verified
 }

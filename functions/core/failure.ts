@@ -90,7 +90,8 @@ export type Failure =
       method?: string
       got?: string
     }
-  | { kind: 'killed' }
+  // By SALLYPORT_KILL, or by the kill switch in the store.
+  | { kind: 'killed'; by: 'environment' | 'policy' }
   // Gateway.
   | {
       kind: 'invalid_handle'
@@ -112,7 +113,8 @@ export type Failure =
   | { kind: 'upstream_failed'; reason: string; timedOut: boolean }
   // Administration and everything else that is not OAuth.
   | { kind: 'unauthenticated' }
-  | { kind: 'forbidden'; needs: string }
+  // `identity`: who was authenticated and lacks the role, for the event.
+  | { kind: 'forbidden'; needs: string; identity?: string }
   | { kind: 'not_found' }
   | { kind: 'method_not_allowed'; allow: readonly string[] }
   | { kind: 'unsupported_media_type'; expected: string }

@@ -13,6 +13,9 @@ export type DocumentError = {
 export const EFFECTS = ['read', 'write', 'delete', 'send', 'execute', 'admin'] as const
 export type Effect = (typeof EFFECTS)[number]
 
+/** Of a session: twelve hours, the longest that AWS grants a role session. */
+export const MAX_TTL_SECONDS = 43_200
+
 export type Common = {
   readonly name: string
   readonly description?: string

@@ -16,6 +16,11 @@ export interface Clock {
   nowMs(): number
 }
 
+export interface Timers {
+  /** Runs `work` once after `ms`; what comes back calls it off. */
+  after(ms: number, work: () => void): () => void
+}
+
 export interface Ids {
   /** A fresh, unguessable id such as `ses_…`: prefix, underscore, 22 or more base64url characters. */
   fresh(prefix: 'ses' | 'dec' | 'evt' | 'apr' | 'jti' | 'act'): string

@@ -28,7 +28,12 @@ export function tokenBuckets({ perMinute, burst, maxKeys }: BucketRule): TokenBu
   const perMs = perMinute / MINUTE_MS
 
   function used(key: string, nowMs: number): Bucket {
-    const bucket = buckets.get(key) ?? { tokens: burst, atMs: nowMs, refused: 0, toldAtMs: -Infinity }
+    const bucket = buckets.get(key) ?? {
+      tokens: burst,
+      atMs: nowMs,
+      refused: 0,
+      toldAtMs: -Infinity,
+    }
     // Behind all others: the first of the map is the one that was used longest ago.
     buckets.delete(key)
     buckets.set(key, bucket)

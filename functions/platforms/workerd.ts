@@ -21,22 +21,29 @@ type Isolate = {
   readonly migrate: () => Promise<boolean>
 }
 
+/** Of one request; `waitUntil` lets its work end after its client is gone. */
+type Context = { waitUntil(work: Promise<unknown>): void }
+
 /** Name of the D1 binding; an explicit DATABASE_URL goes before it. */
 const D1_BINDING = 'DB'
 
 export function createWorker(createApp: CreateApp): {
-  fetch(request: Request, bindings: Bindings): Promise<Response>
+  fetch(request: Request, bindings: Bindings, context: Context): Promise<Response>
   /** The cron trigger of wrangler.jsonc. */
   scheduled(controller: unknown, bindings: Bindings): Promise<void>
 } {
   let isolate: Isolate | null = null
   return {
-    fetch: async (request, bindings) => {
+    fetch: async (request, bindings, context) => {
+      // What comes of the work is told to the client, or nobody.
+      const keepAlive = (work: Promise<unknown>) => context.waitUntil(work.catch(() => undefined))
       try {
         isolate ??= await createIsolate(createApp, bindings)
         if (isolate === null) return entryProblem(503, 'misconfigured')
         await isolate.migrate()
-        return await isolate.app.fetch(request, factsOf(request))
+        const answered = isolate.app.fetch(request, { ...factsOf(request), keepAlive })
+        keepAlive(answered)
+        return await answered
       } catch (error) {
         jsonLog('error', console.error)('error', 'the app threw', errorFacts(error))
         return entryProblem(500, 'internal_error')

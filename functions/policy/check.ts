@@ -69,6 +69,7 @@ export async function checkObject(
   stored: Omit<PolicyDocument, 'bindings'>,
   types: PolicyTypes,
 ): Promise<DocumentError[]> {
+  if (kind === 'bindings') await types.conditions.load([object as ObjectOf<'bindings'>])
   return objectMistakes(kind, object, surroundingsOf([stored]), withMemory(types))
 }
 
@@ -79,6 +80,7 @@ async function checkRead(
 ): Promise<DocumentError[]> {
   const around = surroundingsOf([kept ?? NOTHING, read.document], read.unreadable)
   const remembering = withMemory(types)
+  await types.conditions.load(read.document.bindings)
   const errors: DocumentError[] = []
   for (const kind of POLICY_KINDS) {
     errors.push(...duplicateNames(kind, read))

@@ -1,6 +1,6 @@
 // What it takes to get from the stored policy to a document. The same object, written differently, is
 // no change: an unchanged policy bumps no revision.
-import { canonicalJson } from '../core/audit.ts'
+import { isSame } from './canonical.ts'
 import type { PolicyDocument, PolicyKind } from '../core/policy.ts'
 import type { PolicyChange, PolicyObject } from '../store/contract.ts'
 import { perKind } from './parse.ts'
@@ -46,14 +46,4 @@ export function planPolicy(
   }
   // Each list holds objects of its own kind only.
   return { ...plan, changes, after: after as unknown as PolicyDocument }
-}
-
-export function isSame(left: PolicyObject, right: PolicyObject): boolean {
-  return canonicalObject(left) === canonicalObject(right)
-}
-
-/** The text whose SHA-256 the audit log keeps of an object. */
-export function canonicalObject(object: PolicyObject): string {
-  // Policy objects are plain JSON by construction (schema.ts); their types have no index signature.
-  return canonicalJson(object)
 }

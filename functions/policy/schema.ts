@@ -10,13 +10,12 @@ import type {
   PolicyKind,
   TargetPolicy,
 } from '../core/policy.ts'
-import { EFFECTS } from '../core/policy.ts'
+import { EFFECTS, MAX_TTL_SECONDS } from '../core/policy.ts'
 
 // Workers refuse `new Function`; without the just-in-time parser all runtimes take the same path.
 z.config({ jitless: true })
 
 export const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
-export const MAX_TTL_SECONDS = 43_200
 export const DEFAULT_TTL_SECONDS = 300
 /** Google's workload identity federation caps conditions at the same length (POL-5). */
 export const MAX_CONDITION_CHARACTERS = 4096

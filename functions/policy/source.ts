@@ -16,7 +16,7 @@ import type { CompiledTarget } from '../core/target.ts'
 import type { Platform } from '../platform.ts'
 import type { PolicyObject, PolicyStore } from '../store/contract.ts'
 import type { PolicyTypes } from './check.ts'
-import { canonicalObject } from './plan.ts'
+import { canonicalObject } from './canonical.ts'
 
 /** How often an unknown issuer may cause a read (design/api.md, Which Auth Method). */
 const LIMITED_INTERVAL_MS = 1000

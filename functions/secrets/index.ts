@@ -15,17 +15,23 @@ export function createSecrets(sources: readonly SecretSource[]): Secrets & {
 } {
   const byScheme = new Map(sources.map((source) => [source.scheme, source]))
 
-  const resolve: Secrets['resolve'] = async (reference) => {
+  async function resolve(
+    reference: string,
+    read: (source: SecretSource, name: string) => ReturnType<SecretSource['read']>,
+  ): ReturnType<SecretSource['read']> {
     const colon = reference.indexOf(':')
     const source = colon < 0 ? undefined : byScheme.get(reference.slice(0, colon))
     if (source === undefined) return fail({ reason: 'not_found', reference })
-    return source.read(reference.slice(colon + 1))
+    return read(source, reference.slice(colon + 1))
   }
 
   return {
-    resolve,
+    resolve: (reference) => resolve(reference, (source, name) => source.read(name)),
     async allowedOrigins(reference) {
-      const secret = await resolve(reference)
+      const secret = await resolve(
+        reference,
+        (source, name) => source.readStored?.(name) ?? source.read(name),
+      )
       return secret.ok ? (secret.value.allowedOrigins ?? 'any') : null
     },
   }

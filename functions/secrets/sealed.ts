@@ -21,27 +21,31 @@ export function createSealedSource(deps: {
 }): SecretSource {
   const cache = new Map<string, { readonly readAtMs: number; readonly secret: Secret }>()
 
+  const readStored: SecretSource['read'] = async (name) => {
+    const reference = `sealed:${name}`
+    if (!NAME.test(name)) return fail({ reason: 'not_found', reference })
+    // Before the read, so that the age counts from when the row was certainly the current one.
+    const readAtMs = deps.clock.nowMs()
+    cache.delete(name)
+    const row = await deps.store.get(name)
+    if (row === null) return fail({ reason: 'not_found', reference })
+    const opened = await deps.sealer.open(purposeOf(row), row.sealed)
+    if (opened === null || row.name !== name) return fail({ reason: 'unreadable', reference })
+    const secret = new Secret(opened.plaintext, row.allowedOrigins)
+    if (cache.size >= MAX_CACHED) cache.clear()
+    cache.set(name, { readAtMs, secret })
+    return ok(secret)
+  }
+
   return {
     scheme: 'sealed',
     async read(name) {
-      const reference = `sealed:${name}`
-      if (!NAME.test(name)) return fail({ reason: 'not_found', reference })
-      // Before the read, so that the age counts from when the row was certainly the current one.
-      const readAtMs = deps.clock.nowMs()
       const known = cache.get(name)
-      if (known !== undefined && Math.abs(readAtMs - known.readAtMs) < FRESH_MS) {
-        return ok(known.secret)
-      }
-      cache.delete(name)
-      const row = await deps.store.get(name)
-      if (row === null) return fail({ reason: 'not_found', reference })
-      const opened = await deps.sealer.open(purposeOf(row), row.sealed)
-      if (opened === null || row.name !== name) return fail({ reason: 'unreadable', reference })
-      const secret = new Secret(opened.plaintext, row.allowedOrigins)
-      if (cache.size >= MAX_CACHED) cache.clear()
-      cache.set(name, { readAtMs, secret })
-      return ok(secret)
+      const isFresh =
+        known !== undefined && Math.abs(deps.clock.nowMs() - known.readAtMs) < FRESH_MS
+      return isFresh ? ok(known.secret) : readStored(name)
     },
+    readStored,
   }
 }
 

@@ -1,7 +1,7 @@
 // libSQL over HTTP (Turso, sqld): Workers and Lambda. One batch is one request; there are no
 // interactive transactions.
-import { createClient } from '@libsql/client/web'
-import type { Client, ResultSet } from '@libsql/client/web'
+import { createClient } from '@libsql/client/http'
+import type { Client, ResultSet } from '@libsql/client/http'
 import { STORE_DEADLINE_MS, withinDeadline } from './deadline.ts'
 import type { Driver, Row, Statement } from './driver.ts'
 

@@ -47,6 +47,7 @@ export type AnswerContext = AnswerRules & {
   readonly settle: Settle
   /** Ends the upstream call. */
   readonly abort: () => void
+  readonly cancelled?: Promise<void>
 }
 
 /** What is known of the answer so far, for its record. */
@@ -178,12 +179,13 @@ class Answer {
   }
 
   #release(source: ByteSource, headers: readonly HeaderLine[]): Result<HttpAnswer, Failure> {
-    const { maxBytes, settle } = this.#context
+    const { maxBytes, settle, cancelled } = this.#context
     const body = releasedBody({
       source,
       maxBytes,
       holdsLast: !this.#isEventStream(),
       settle: (outcome) => settle({ ...this.#seen, ...outcome }),
+      ...(cancelled === undefined ? {} : { cancelled }),
     })
     return ok({ status: this.#response.status, headers, body })
   }

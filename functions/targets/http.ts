@@ -223,6 +223,7 @@ async function perform(
     maxBytes: input.maxResponseBytes,
     settle,
     abort,
+    ...(input.cancelled === undefined ? {} : { cancelled: input.cancelled }),
   })
 }
 

@@ -27,50 +27,63 @@ const END_TEXT = 0x08
 const WORD_BOUNDARY = 0x10
 const NO_WORD_BOUNDARY = 0x20
 
-/** The leftmost match; of those the one the pattern prefers. Empty ones do not count. */
-export function findIn({ inst: instructions, start: entry }: Program): Find {
-  const seenAt = new Int32Array(instructions.length)
-  const todo: number[] = []
+type Place = { readonly at: number; readonly rune: number; readonly facts: number }
 
+/** The leftmost match; of those the one the pattern prefers. Empty ones do not count. */
+export function findIn(program: Program): Find {
+  const advance = advanceIn(program)
   return (text, from) => {
-    seenAt.fill(-1)
     let threads = new Threads()
     let next = new Threads()
     let found: { readonly start: number; readonly end: number } | null = null
     let before = from > 0 ? text.charCodeAt(from - 1) : -1
     for (let at = from; ;) {
       const rune = text.codePointAt(at) ?? -1
-      const facts = factsBetween(before, rune)
+      const place = { at, rune, facts: factsBetween(before, rune) }
       // What begins later is worth less, and nothing once there is a match.
-      if (found === null) threads.add(entry, at)
-      next.clear()
-      threads: for (let i = 0; i < threads.size; i++) {
-        const start = threads.startOf(i)
-        todo.push(threads.instructionOf(i))
-        for (let pc = todo.pop(); pc !== undefined; pc = todo.pop()) {
-          const instruction = instructions[pc]
-          if (instruction === undefined || seenAt[pc] === at) continue
-          seenAt[pc] = at
-          const { op, out, arg } = instruction
-          if (op === ALT || op === ALT_MATCH) todo.push(arg, out)
-          else if (op === CAPTURE || op === NOP) todo.push(out)
-          else if (op === EMPTY_WIDTH) {
-            if ((arg & ~facts) === 0) todo.push(out)
-          } else if (op === MATCH) {
-            if (at === start) continue
-            found = { start, end: at }
-            todo.length = 0
-            // The threads that follow are worth less than this match.
-            break threads
-          } else if (op !== FAIL && rune >= 0 && instruction.matchRune(rune)) next.add(out, start)
-        }
-      }
+      if (found === null) threads.add(program.start, at)
+      const start = advance(threads, place, next)
+      if (start !== null) found = { start, end: at }
       if (found !== null && next.size === 0) return { ...found, readTo: at }
       if (rune < 0) return null
       before = rune
       at += rune > 0xffff ? 2 : 1
       ;[threads, next] = [next, threads]
     }
+  }
+}
+
+/** Fills `next` with what survives the character at `place`; answers where a match ending before it began. */
+function advanceIn({ inst: instructions }: Program) {
+  const seen = new Uint32Array(instructions.length)
+  const todo: number[] = []
+  let turn = 0
+  return (threads: Threads, { at, rune, facts }: Place, next: Threads): number | null => {
+    next.clear()
+    if (turn === 0xffff_ffff) seen.fill((turn = 0))
+    turn++
+    for (let i = 0; i < threads.size; i++) {
+      const start = threads.startOf(i)
+      todo.push(threads.instructionOf(i))
+      for (let pc = todo.pop(); pc !== undefined; pc = todo.pop()) {
+        const instruction = instructions[pc]
+        // Who was here first is preferred, and from here on they are the same.
+        if (instruction === undefined || seen[pc] === turn) continue
+        seen[pc] = turn
+        const { op, out, arg } = instruction
+        if (op === ALT || op === ALT_MATCH) todo.push(arg, out)
+        else if (op === CAPTURE || op === NOP) todo.push(out)
+        else if (op === EMPTY_WIDTH) {
+          if ((arg & ~facts) === 0) todo.push(out)
+        } else if (op === MATCH) {
+          if (at === start) continue
+          // What is left to do, and the threads that follow, are worth less than this match.
+          todo.length = 0
+          return start
+        } else if (op !== FAIL && rune >= 0 && instruction.matchRune(rune)) next.add(out, start)
+      }
+    }
+    return null
   }
 }
 

@@ -12,12 +12,18 @@ export type Release = {
    */
   readonly holdsLast: boolean
   readonly settle: (outcome: Pick<CallOutcome, 'result' | 'bytes'>) => Promise<boolean>
+  /** Resolves when the answer must break off (REV-6). */
+  readonly cancelled?: Promise<void>
 }
 
 export function releasedBody(release: Release): ReadableStream<Uint8Array> {
   const body = new ReleasedBody(release)
   return new ReadableStream<Uint8Array>(
-    { pull: (controller) => body.pull(controller), cancel: () => body.cancel() },
+    {
+      start: (controller) => body.start(controller),
+      pull: (controller) => body.pull(controller),
+      cancel: () => body.cancel(),
+    },
     { highWaterMark: 0 },
   )
 }
@@ -34,6 +40,16 @@ class ReleasedBody {
 
   constructor(release: Release) {
     this.#release = release
+  }
+
+  start(controller: Controller): void {
+    void this.#release.cancelled?.then(() => this.#breakOff(controller))
+  }
+
+  async #breakOff(controller: Controller): Promise<void> {
+    if (this.#isOver) return
+    await this.cancel()
+    controller.error(new Error('the answer was ended'))
   }
 
   async pull(controller: Controller): Promise<void> {

@@ -61,3 +61,18 @@ test('ER-04: an unknown target, one without a binding and one that is denied hav
   }
   expect([...answers]).toHaveLength(1)
 })
+
+test('ER-04: the names of targets cannot be told from public metadata', async () => {
+  const broker = await startInProcess()
+  const about = async (name: string) => {
+    const response = await broker.fetch(`/.well-known/oauth-protected-resource/t/${name}`)
+    return { status: response.status, text: (await response.text()).replaceAll(name, '{name}') }
+  }
+  const known = await about('crm')
+  expect(known.status).toBe(200)
+  expect(await about('no-such-target')).toEqual(known)
+  expect(await about('sallyport-admin')).toEqual(known)
+  for (const name of ['Crm', '-crm', 'crm/x', 'a'.repeat(64)]) {
+    expect((await about(name)).status).toBe(404)
+  }
+})

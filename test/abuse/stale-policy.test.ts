@@ -46,6 +46,7 @@ test('the target that an action reaches is the one of the revision that it was r
     ids: randomIds,
     hashing: sha256Hashing,
     issuer: 'https://broker.example',
+    conditions: { load: () => Promise.resolve() },
     isKilled: () => false,
     handles: {
       verify: () =>

@@ -218,6 +218,22 @@ describe('exchange, audit, sessions', () => {
   })
 })
 
+test('explain judges with the policy of a broker, signature included where keys may be fetched', async () => {
+  await applied()
+  await workload()
+  const args = ['explain', '--server', broker.url, '--token-file', 'token.jwt', '--fetch-keys']
+  const good = await sallyport.run(...args)
+  expect(good.out).toMatch(/pass +signature/)
+  expect(good.out).toContain('binding bot-crm (allow crm) holds')
+  expect(good.exitCode).toBe(0)
+  const [header, payload, signature = ''] = String(sallyport.files['token.jwt']).trim().split('.')
+  const forged = [...signature].toReversed().join('')
+  sallyport.files['token.jwt'] = `${header}.${payload}.${forged}`
+  const bad = await sallyport.run(...args)
+  expect(bad.out).toMatch(/FAIL +signature +bad_signature/)
+  expect(bad.exitCode).toBe(1)
+})
+
 describe('audit tail', () => {
   test('prints what is there once, and then each event once as it comes', async () => {
     await applied()
@@ -322,7 +338,15 @@ describe('exit codes', () => {
     const help = await cli().run('--help')
     expect(help).toMatchObject({ exitCode: 0 })
     expect(help.out).toContain('Exit codes:')
-    for (const command of ['serve', 'apply', 'exchange', 'sessions', 'revoke', 'doctor']) {
+    for (const command of [
+      'serve',
+      'apply',
+      'exchange',
+      'sessions',
+      'revoke',
+      'doctor',
+      'explain',
+    ]) {
       const own = await cli().run(command, '--help')
       expect(own.exitCode).toBe(0)
       expect(own.out, command).toContain('Examples:')

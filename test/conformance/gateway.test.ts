@@ -1,7 +1,16 @@
 // The action path on the wire, against every entry as shipped: what is granted passes with the real
 // credential injected, everything else is refused and recorded, and the credential never comes back.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { API_KEY, applyPolicy, ENTRIES, policyOf, startWorld, type World } from './world.ts'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { capabilities } from '../../functions/http/capabilities.ts'
+import {
+  API_KEY,
+  applyPolicy,
+  ENDLESS_PATH,
+  ENTRIES,
+  policyOf,
+  startWorld,
+  type World,
+} from './world.ts'
 
 type Body = Record<string, unknown> & { code?: string }
 type Event = Record<string, unknown> & { type: string; hash: string; prev_hash: string | null }
@@ -228,8 +237,47 @@ describe.each(ENTRIES)('gateway on %s', (entry) => {
     })
     const jwks = await get('/.well-known/jwks.json')
     expect(JSON.stringify(jwks)).not.toMatch(/"(d|p|q|dp|dq|qi|k)":/)
-    const missing = await fetch(`${world.url}/.well-known/oauth-protected-resource/t/nowhere`)
-    expect(missing.status).toBe(404)
+    // The same for a name that no target has, so that nobody learns which there are.
+    const unknown = await get('/.well-known/oauth-protected-resource/t/nowhere')
+    expect(unknown).toEqual({ ...resource, resource: `${world.url}/t/nowhere` })
+    const invalid = await fetch(`${world.url}/.well-known/oauth-protected-resource/t/No_Name`)
+    expect(invalid.status).toBe(404)
+  })
+
+  describe.runIf(capabilities[entry].responseStreaming)('an answer that does not end', () => {
+    async function open(init: RequestInit = {}) {
+      const handle = await world.handle()
+      const { body } = await world.call(handle, `crm${ENDLESS_PATH}`, init)
+      const reader = body?.getReader()
+      expect(new TextDecoder().decode((await reader?.read())?.value)).toBe('data: 1\n\n')
+      const toTheEnd = async () => {
+        while ((await reader?.read())?.done === false);
+      }
+      return { handle, toTheEnd }
+    }
+    const outcomeOf = (handle: string) =>
+      vi.waitFor(
+        async () => {
+          const last = (await eventsOf(handle)).find(({ type }) => type === 'outcome')
+          expect(last?.['outcome']).toMatchObject({ result: 'aborted', status: 200 })
+        },
+        { timeout: 20_000, interval: 200 },
+      )
+
+    test('REV-6: is cut when its handle is revoked, and recorded', async () => {
+      const { handle, toTheEnd } = await open()
+      const body = new URLSearchParams({ token: handle })
+      await fetch(`${world.url}/revoke`, { method: 'POST', body })
+      await expect(toTheEnd()).rejects.toThrow()
+      await outcomeOf(handle)
+    }, 30_000)
+
+    test('G-10: is recorded when the client leaves', async () => {
+      const leaving = new AbortController()
+      const { handle } = await open({ signal: leaving.signal })
+      leaving.abort()
+      await outcomeOf(handle)
+    }, 30_000)
   })
 
   test('the audit trail tells the whole story, chained, without a secret in it', async () => {

@@ -11,6 +11,9 @@ export const ADMIN_TOKEN = 'conformance-admin-token-0123456789abcdef'
 /** The credential of the protected API: a canary that no answer may ever hold. */
 export const API_KEY = 'canary-7d1f0c5e-crm-api-key'
 
+/** Where the protected API begins an event stream and never ends it. */
+export const ENDLESS_PATH = '/v1/customers/endless'
+
 /** The entries that a suite runs over; SALLYPORT_TEST_ENTRIES narrows them while working. */
 export const ENTRIES = (
   process.env['SALLYPORT_TEST_ENTRIES'] ?? 'node,workerd,lambda-url,lambda-apigw-v1'
@@ -238,6 +241,12 @@ async function startIssuer(keys: TokenIssuer): Promise<Peer> {
 async function startOrigin(): Promise<Peer> {
   return startPeer((request, response) => {
     const isAuthorised = request.headers.authorization === `Bearer ${API_KEY}`
+    if (request.url === ENDLESS_PATH) {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      const ticking = setInterval(() => response.write('data: 1\n\n'), 300)
+      response.once('close', () => clearInterval(ticking))
+      return
+    }
     response.writeHead(isAuthorised ? 200 : 401, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ method: request.method, path: request.url, ok: isAuthorised }))
   })

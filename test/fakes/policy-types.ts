@@ -15,6 +15,7 @@ export function fakePolicyTypes(
     targets: [fakeTargetType(compiled)],
     evaluators: [fakeEvaluatorType('authzen'), fakeEvaluatorType('openai-compatible')],
     conditions: {
+      load: async () => undefined,
       holds: () => false,
       mistake: (expression) => (expression.includes('!!') ? 'does not parse' : null),
     },

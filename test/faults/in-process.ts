@@ -2,6 +2,7 @@
 // with a trigger, a driver that fails, or an outside world that misbehaves.
 import { type App, createApp } from '../../functions/app.ts'
 import type { Config } from '../../functions/config.ts'
+import { DEFAULT_RATES } from '../../functions/core/exchange-limits.ts'
 import type { JsonValue } from '../../functions/core/identity.ts'
 import { type Outbound, OutboundError, type OutboundRequest } from '../../functions/net/outbound.ts'
 import type { Platform } from '../../functions/platform.ts'
@@ -25,6 +26,8 @@ export type InProcess = {
   /** Requests that reached the protected API. */
   readonly reached: OutboundRequest[]
   readonly logged: string[]
+  /** The environment, which a test may change while the app runs. */
+  readonly env: Record<string, string>
   /** SQL as the operator of the database could run it. */
   sql(text: string): Promise<readonly (readonly unknown[])[]>
   fetch(path: string, init?: RequestInit): Promise<Response>
@@ -64,7 +67,7 @@ export async function startInProcess(options: InProcessOptions = {}): Promise<In
   }
   const app = await createApp(platform, config)
   await app.migrate()
-  const running = inProcess({ app, driver, clock, keys, reached, logged })
+  const running = inProcess({ app, driver, clock, keys, reached, logged, env })
   const stored = await running.admin('PUT', '/secrets/crm-key', {
     value: API_KEY,
     allowed_origins: [CRM],
@@ -85,6 +88,7 @@ const config: Config = {
   envSecrets: [],
   policyFile: null,
   allowInsecureLoopback: false,
+  exchangeRates: DEFAULT_RATES,
   logLevel: 'debug',
 }
 
@@ -144,7 +148,7 @@ function outsideWorld(
   }
 }
 
-type Parts = Pick<InProcess, 'app' | 'driver' | 'clock' | 'keys' | 'reached' | 'logged'>
+type Parts = Pick<InProcess, 'app' | 'driver' | 'clock' | 'keys' | 'reached' | 'logged' | 'env'>
 
 function inProcess(parts: Parts): InProcess {
   const { app, driver, clock, keys } = parts

@@ -85,6 +85,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
       noteChange: () => undefined,
     },
     conditions: {
+      load: async () => undefined,
       holds: (_, facts) => (facts.claims as JsonObject)['team'] === 'support',
       mistake: () => null,
     },

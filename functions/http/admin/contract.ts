@@ -30,9 +30,9 @@ export type AdminDeps = {
   readonly sessions: SessionStore
   readonly approvals: ApprovalStore
   readonly audit: AuditStore
-  readonly records: Pick<Records, 'readPolicyState'>
+  readonly records: Pick<Records, 'readPolicyState' | 'recordRefusal'>
   readonly types: PolicyTypes
-  /** Who asks; fails with `unauthenticated`, or `forbidden` when the role does not permit `role`. */
+  /** Who asks; fails with `unauthenticated`, or `forbidden` with who it was when no role of theirs permits `role`. */
   readonly authenticate: (request: Request, role: AdminRole) => Promise<Result<Admin, Failure>>
   readonly sealSecret: (secret: {
     readonly name: string

@@ -8,6 +8,7 @@ import type { Result } from '../../core/result.ts'
 import { approvalRoutes } from './approvals.ts'
 import { auditRoutes } from './audit.ts'
 import type { AdminDeps, AdminRoute, Answer } from './contract.ts'
+import { recordForbidden } from './event.ts'
 import { killSwitchRoutes } from './kill-switch.ts'
 import { policyDocumentRoutes } from './policy-document.ts'
 import { policyObjectRoutes } from './policy-objects.ts'
@@ -55,25 +56,39 @@ async function attempt(
   deps: AdminDeps,
   decisionId: string,
 ): Promise<Result<Answer, Failure>> {
-  const request = c.req.raw
   try {
-    const admin = await deps.authenticate(request, route.role)
-    if (!admin.ok) return admin
-    const query = readQuery(request, route.query ?? [])
-    if (!query.ok) return query
-    return await route.handle({
-      request,
-      deps,
-      admin: admin.value,
-      decisionId,
-      parameter: (name) => c.req.param(name) ?? '',
-      query: query.value,
-    })
+    const served = await authenticated(c, route, deps, decisionId)
+    if (served.ok || served.failure.kind !== 'forbidden') return served
+    await recordForbidden(served.failure, route.operation, decisionId, deps)
+    return served
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error
     const retryAfterSeconds = STORE_RETRY_SECONDS
     return { ok: false, failure: { kind: 'unavailable', reason: 'store', retryAfterSeconds } }
   }
+}
+
+async function authenticated(
+  c: Context,
+  route: AdminRoute,
+  deps: AdminDeps,
+  decisionId: string,
+): Promise<Result<Answer, Failure>> {
+  const request = c.req.raw
+  const admin = await deps.authenticate(request, route.role)
+  if (!admin.ok) return admin
+  const query = readQuery(request, route.query ?? [])
+  if (!query.ok) return query
+  const handled = await route.handle({
+    request,
+    deps,
+    admin: admin.value,
+    decisionId,
+    parameter: (name) => c.req.param(name) ?? '',
+    query: query.value,
+  })
+  if (handled.ok || handled.failure.kind !== 'forbidden') return handled
+  return { ok: false, failure: { ...handled.failure, identity: admin.value.name } }
 }
 
 function headersOf(answer: Answer): { headers?: Record<string, string> } {

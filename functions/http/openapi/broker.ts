@@ -100,7 +100,7 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
       'RFC 9728, of one target',
     ),
     parameters: [TARGET],
-    refusals: [404, 503],
+    refusals: [404],
   },
   {
     ...document('healthz', '/healthz', 'Whether the process lives'),

@@ -53,6 +53,7 @@ export function adminWorld(
     delete: (name, event) => (secretEvents.push(event), secretRows.delete(name, event)),
   }
   const queries: AuditQuery[] = []
+  const refusals: EventDraft[] = []
   let fresh = 0
   let changed = 0
   const deps: AdminDeps = {
@@ -68,6 +69,7 @@ export function adminWorld(
     },
     records: {
       readPolicyState: async () => ({ revision: policies.revision, killed: policies.killed }),
+      recordRefusal: async (event) => void refusals.push(event),
     },
     types: {
       ...fakePolicyTypes(),
@@ -124,6 +126,7 @@ export function adminWorld(
     approvals,
     secretEvents,
     queries,
+    refusals,
     send,
     changes: () => changed,
   }

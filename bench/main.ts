@@ -1,0 +1,120 @@
+// `npm run bench`: what the two paths cost on this machine, and beside each figure, from the same run,
+// the least that it could be. Prints a table, keeps the JSON in .cache/bench/.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import { measureBindings, measureMemory } from './growth.ts'
+import { type Length, measureNodePaths } from './paths.ts'
+import { startNodeBroker, startPeer } from './processes.ts'
+import { type Report, tableOf } from './report.ts'
+import { countRoundTrips } from './round-trips.ts'
+import { buildBundles, bundleSizes } from './sizes.ts'
+import { measureStarts } from './starts.ts'
+import { ADMIN_TOKEN, API_KEY, configure, type Issuer, policyOf, startIssuer } from './world.ts'
+import { measureWorkerPaths } from './worker.ts'
+
+const HELP = `npm run bench [-- options]
+
+Builds the bundles and measures them on this machine, over loopback only. About four minutes.
+
+  --quick      short runs without the Worker and the bindings: for a look, not for a record
+  --memory     also the resident memory over 100,000 exchanges (two to four minutes more)
+  --no-worker  without the Worker bundle
+  --no-build   measures what stands in dist/
+  --json       prints the JSON instead of the table
+  --help       this text
+
+The JSON of each run is kept as .cache/bench/<time>.json and .cache/bench/latest.json.
+docs/benchmarks.md tells how to read it.`
+
+const FULL: Length = { warmUpRequests: 12_000, seconds: 3, rounds: 5 }
+const QUICK: Length = { warmUpRequests: 2_000, seconds: 1, rounds: 1 }
+/** The Worker is several times slower here; its figures are for comparison with themselves. */
+const WORKER: Length = { warmUpRequests: 1_500, seconds: 3, rounds: 3 }
+const BINDINGS: Length = { warmUpRequests: 3_000, seconds: 2, rounds: 5 }
+const MEMORY_MARKS = [10_000, 50_000, 100_000]
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    memory: { type: 'boolean', default: false },
+    'no-worker': { type: 'boolean', default: false },
+    'no-build': { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (flags.help) console.log(HELP)
+else await main()
+
+async function main(): Promise<void> {
+  const loadAverage = loadavg()[0] ?? NaN
+  // What is measured is what is shipped.
+  if (!flags['no-build']) buildBundles()
+  const report = await measureAll(loadAverage)
+  const json = JSON.stringify(report, null, 2)
+  mkdirSync('.cache/bench', { recursive: true })
+  const stamp = report.machine.date.replaceAll(/[:.]/g, '-')
+  for (const name of [stamp, 'latest']) writeFileSync(`.cache/bench/${name}.json`, `${json}\n`)
+  console.log(flags.json ? json : tableOf(report))
+}
+
+async function measureAll(loadAverage: number): Promise<Report> {
+  const issuer = await startIssuer()
+  const origin = await startPeer('./origin.ts', { ORIGIN_KEY: API_KEY })
+  const step = (what: string) => {
+    if (process.stderr.isTTY) console.error(`… ${what}`)
+  }
+  try {
+    step('round trips and starts')
+    const roundTrips = await countRoundTrips(origin.url, issuer)
+    const starts = await measureStarts(flags.quick ? 3 : 9)
+    step('the paths on Node')
+    const onNode = await nodeFigures(origin, issuer)
+    step('the paths on workerd, the bindings')
+    const isShort = flags.quick
+    return {
+      machine: machine(loadAverage),
+      ...onNode,
+      roundTrips,
+      sizes: bundleSizes(),
+      starts,
+      worker:
+        isShort || flags['no-worker'] ? null : await measureWorkerPaths(origin.url, issuer, WORKER),
+      bindings: isShort ? null : await measureBindings(origin.url, issuer, BINDINGS),
+    }
+  } finally {
+    await Promise.all([origin.stop(), issuer.close()])
+  }
+}
+
+async function nodeFigures(
+  origin: Awaited<ReturnType<typeof startPeer>>,
+  issuer: Issuer,
+): Promise<Pick<Report, 'node' | 'memory'>> {
+  const start = async () => {
+    const broker = await startNodeBroker({ SALLYPORT_ADMIN_TOKEN: ADMIN_TOKEN })
+    await configure(broker.url, origin.url, policyOf(issuer.url, origin.url))
+    return broker
+  }
+  const broker = await start()
+  const node = await measureNodePaths(broker, origin, issuer, flags.quick ? QUICK : FULL).finally(
+    () => broker.stop(),
+  )
+  if (!flags.memory) return { node, memory: null }
+  const fresh = await start()
+  const memory = await measureMemory(fresh, issuer, MEMORY_MARKS).finally(() => fresh.stop())
+  return { node, memory }
+}
+
+function machine(loadAverage: number): Report['machine'] {
+  const cpu = /model name\s*:\s*(.+)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown'
+  return {
+    cpu,
+    cores: availableParallelism(),
+    node: process.versions.node,
+    date: new Date().toISOString(),
+    loadAverage,
+  }
+}

@@ -1,0 +1,151 @@
+// The figures of one run as a table for people. Each stands beside its floor, as a ratio.
+import type { BindingFigures, Memory } from './growth.ts'
+import type { NodePaths, Pair } from './paths.ts'
+import type { Figures } from './run-load.ts'
+import type { PathRoundTrips, RoundTrips } from './round-trips.ts'
+import type { Size } from './sizes.ts'
+import type { StartTimes } from './starts.ts'
+import type { WorkerPaths } from './worker.ts'
+
+export type Report = {
+  readonly machine: {
+    readonly cpu: string
+    readonly cores: number
+    readonly node: string
+    readonly date: string
+    readonly loadAverage: number
+  }
+  readonly node: NodePaths
+  readonly worker: WorkerPaths | null
+  readonly roundTrips: PathRoundTrips
+  readonly sizes: readonly Size[]
+  readonly starts: StartTimes
+  readonly bindings: BindingFigures | null
+  readonly memory: readonly Memory[] | null
+}
+
+const ratio = (figure: number, floor: number) => (figure / floor).toFixed(2)
+
+export function tableOf(report: Report): string {
+  return [
+    machine(report),
+    paths(report),
+    worker(report),
+    counts(report),
+    starts(report),
+    growth(report),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+function machine({ machine: m }: Report): string {
+  return [
+    `${m.cpu}, ${m.cores} cores, shared by the broker, the origin and the load generator`,
+    `Node ${m.node}, ${m.date}, load average before the run ${m.loadAverage.toFixed(2)}`,
+  ].join('\n')
+}
+
+type Line = readonly [name: string, pair: Pair, against: string, note: string]
+
+function paths({ node }: Report): string {
+  const { bareFloor, servedFloor, hello, exchange, direct, action } = node
+  const perSecond = (mine: Pair, floor: Pair) =>
+    `${ratio(mine.one.perSecond, floor.one.perSecond)} / ${ratio(mine.sixteen.perSecond, floor.sixteen.perSecond)}`
+  const added = (mine: Pair, floor: Pair) =>
+    `+${(mine.one.p50Ms - floor.one.p50Ms).toFixed(2)} / +${(mine.sixteen.p50Ms - floor.sixteen.p50Ms).toFixed(2)} ms p50`
+  return lines('Node, embedded file, WAL, synchronous=FULL, group commit', [
+    ['hello world (Hono)', hello, '', ''],
+    ['floor, no HTTP', bareFloor, '', ''],
+    ['floor, served', servedFloor, '', ''],
+    ['exchange', exchange, perSecond(exchange, servedFloor), 'of the served floor'],
+    ['', exchange, perSecond(exchange, bareFloor), 'of the floor without HTTP'],
+    ['direct call', direct, '', ''],
+    ['action', action, added(action, direct), 'over the direct call'],
+  ])
+}
+
+function worker(report: Report): string {
+  if (report.worker === null) return ''
+  const { hello, exchange, action } = report.worker
+  return lines('Worker bundle in workerd, local D1 (not what Cloudflare runs)', [
+    ['healthz', hello, '', ''],
+    ['exchange', exchange, '', ''],
+    ['action', action, '', ''],
+  ])
+}
+
+function lines(title: string, rows: readonly Line[]): string {
+  const head = `${''.padEnd(20)}${cells(['/s', 'p50 ms', 'p99 ms', 'CPU us'])}  |${cells(['/s', 'p50 ms', 'p99 ms', 'CPU us'])}  against (1 / 16)`
+  const body = rows.map(([name, pair, against, note]) => {
+    const figures =
+      name === '' ? ' '.repeat(CELL * 8 + 3) : `${row(pair.one)}  |${row(pair.sixteen)}`
+    return `${name.padEnd(20)}${figures}  ${against} ${note}`.trimEnd()
+  })
+  const over = `${''.padEnd(20)}${'1 connection'.padStart(CELL * 4)}  |${'16 connections'.padStart(CELL * 4)}`
+  return [title, over, head, ...body].join('\n')
+}
+
+const CELL = 9
+
+function row(figures: Figures): string {
+  const { perSecond, p50Ms, p99Ms, cpuMicros } = figures
+  return cells([
+    perSecond.toFixed(0),
+    p50Ms.toFixed(2),
+    p99Ms.toFixed(2),
+    cpuMicros === null ? '-' : cpuMicros.toFixed(0),
+  ])
+}
+
+function cells(texts: readonly string[]): string {
+  return texts.map((text) => text.padStart(CELL)).join('')
+}
+
+function counts({ roundTrips, sizes }: Report): string {
+  const trips = ({ reads, writes }: RoundTrips) => `${reads} read, ${writes} write`
+  const kib = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`
+  return [
+    'Round trips to the store, warm',
+    `  exchange  ${trips(roundTrips.exchange)}   (at most 1 and 2)`,
+    `  action    ${trips(roundTrips.action)}   (at most 1 and 2)`,
+    '',
+    'Bundles',
+    ...sizes.map(
+      ({ name, bytes, gzip }) =>
+        `  ${name.padEnd(8)}${kib(bytes).padStart(12)}${kib(gzip).padStart(12)} gz`,
+    ),
+  ].join('\n')
+}
+
+function starts({ starts: s }: Report): string {
+  const ms = (time: number) => `${time.toFixed(0)} ms`.padStart(10)
+  return [
+    'Start',
+    `  node -e 0                         ${ms(s.bareNodeMs)}`,
+    `  Node, spawn to first answer       ${ms(s.nodeMs)}   ${ratio(s.nodeMs, s.bareNodeMs)} of node -e 0`,
+    `  Lambda, import of the bundle      ${ms(s.lambdaImportMs)}`,
+    `  quickstart, all of it             ${ms(s.quickstartMs)}`,
+  ].join('\n')
+}
+
+function growth({ bindings, memory }: Report): string {
+  const parts: string[] = []
+  if (bindings !== null) {
+    const { ten, hundredThousand } = bindings
+    parts.push(
+      'Exchange at 1 connection with 10 bindings and with 100,000',
+      `  p50 ${ten.p50Ms.toFixed(2)} ms and ${hundredThousand.p50Ms.toFixed(2)} ms: ${ratio(hundredThousand.p50Ms, ten.p50Ms)}`,
+    )
+  }
+  if (memory !== null) {
+    parts.push(
+      `${parts.length === 0 ? '' : '\n'}Resident memory of the Node process`,
+      ...memory.map(
+        ({ exchanges, rssMiB }) =>
+          `  after ${String(exchanges).padStart(7)} exchanges ${rssMiB.toFixed(0).padStart(6)} MiB`,
+      ),
+    )
+  }
+  return parts.join('\n')
+}
