@@ -36,7 +36,7 @@ test('Node starts with no setting at all', () => {
     envSecrets: [],
     policyFile: null,
     allowInsecureLoopback: false,
-    exchangeRates: { perSource: 600, perMethod: 120_000 },
+    exchangeRates: { perSource: 600, perMethod: 600_000 },
     logLevel: 'info',
   })
 })

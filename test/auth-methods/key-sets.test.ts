@@ -13,7 +13,7 @@ import { TOKEN_TYPES } from '../../functions/core/token.ts'
 import { createKeySets } from '../../functions/net/key-sets.ts'
 import type { Outbound } from '../../functions/net/outbound.ts'
 import { tokenIssuer } from '../fakes/token-issuer.ts'
-import { BROKER, claimsOf, ISSUER, memberOf, NOW, OWN, policy, TRUST_DOMAIN } from './setup.ts'
+import { BROKER, claimsOf, ISSUER, memberOf, NOW, OWN, policy } from './setup.ts'
 
 const oidcMember = memberOf('oidc')
 const spiffeMember = memberOf('spiffe-jwt')

@@ -244,7 +244,7 @@ describe.each(ENTRIES)('gateway on %s', (entry) => {
     expect(invalid.status).toBe(404)
   })
 
-  describe.runIf(capabilities[entry].responseStreaming)('an answer that does not end', () => {
+  const endless = () => {
     async function open(init: RequestInit = {}) {
       const handle = await world.handle()
       const { body } = await world.call(handle, `crm${ENDLESS_PATH}`, init)
@@ -278,7 +278,9 @@ describe.each(ENTRIES)('gateway on %s', (entry) => {
       leaving.abort()
       await outcomeOf(handle)
     }, 30_000)
-  })
+  }
+  // Without response streaming there is no answer to see before it has ended.
+  if (capabilities[entry].responseStreaming) describe('an answer that does not end', endless)
 
   test('the audit trail tells the whole story, chained, without a secret in it', async () => {
     const subject_token = await world.token()
