@@ -1,6 +1,6 @@
 // The policy objects of design/api.md as they are after parsing: snake_case members, as on the wire and
 // in the store. http/ and store/ parse into these once; nothing inside checks their shape again.
-import type { JsonObject, JsonValue } from './identity.ts'
+import type { JsonObject } from './identity.ts'
 
 export type DocumentError = {
   /** JSON Pointer into the document, e.g. `/bindings/0/grants/1/objects/0`. */
