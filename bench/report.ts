@@ -110,10 +110,10 @@ function counts({ roundTrips, sizes }: Report): string {
     `  exchange  ${trips(roundTrips.exchange)}   (at most 1 and 2)`,
     `  action    ${trips(roundTrips.action)}   (at most 1 and 2)`,
     '',
-    'Bundles',
+    'Bundles                 entry        gzipped   on demand        gzipped',
     ...sizes.map(
-      ({ name, bytes, gzip }) =>
-        `  ${name.padEnd(8)}${kib(bytes).padStart(12)}${kib(gzip).padStart(12)} gz`,
+      ({ name, entry, parts }) =>
+        `  ${name.padEnd(8)}${[entry.bytes, entry.gzip, parts.bytes, parts.gzip].map((bytes) => kib(bytes).padStart(14)).join('')}`,
     ),
   ].join('\n')
 }

@@ -132,8 +132,7 @@ async function untilPolicyStands(
   if (slow !== null) return refuse(slow, null, 0)
   let snapshot = await deps.policy.current()
   const minimum = request.minPolicyRevision ?? 0
-  // Anybody can ask for a revision: only a verified caller makes the store be read for it each time.
-  if (snapshot.revision < minimum) snapshot = await deps.policy.refreshLimited()
+  if (snapshot.revision < minimum) snapshot = await deps.policy.atLeast(minimum)
   for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const outcome = await attempt(request, decisionId, snapshot, deps)
     if (outcome !== 'policy_changed') return outcome

@@ -27,6 +27,11 @@ export interface PolicySource {
   refresh(known: number): Promise<PolicySnapshot>
   /** Like refresh, but reads the revision at most once a second (unknown issuers). */
   refreshLimited(): Promise<PolicySnapshot>
+  /**
+   * The snapshot, loaded again when it is older than `revision`. A revision that does not exist yet is
+   * looked for at most once a second, whoever asks.
+   */
+  atLeast(revision: number): Promise<PolicySnapshot>
   /** This isolate wrote to the policy: the next limited refresh does not wait. */
   noteChange(): void
 }

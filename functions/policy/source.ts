@@ -34,6 +34,8 @@ export function createPolicySource(deps: PolicySourceDeps): PolicySource {
   const loading = shared(load)
   const refreshing = shared(refreshStored)
   let limitedAt = -Infinity
+  /** When a revision was looked for that was not there. */
+  let futileAt = -Infinity
 
   /** Never goes back: a load that was overtaken does not replace what is newer. */
   async function load(): Promise<PolicySnapshot> {
@@ -69,6 +71,15 @@ export function createPolicySource(deps: PolicySourceDeps): PolicySource {
       if (held !== null && now - limitedAt < LIMITED_INTERVAL_MS) return held
       limitedAt = now
       return refreshing.run()
+    },
+
+    async atLeast(revision) {
+      if (held !== null && held.revision >= revision) return held
+      const now = deps.clock.nowMs()
+      if (held !== null && now - futileAt < LIMITED_INTERVAL_MS) return held
+      const refreshed = await this.refresh(revision - 1)
+      if (refreshed.revision < revision) futileAt = now
+      return refreshed
     },
 
     noteChange() {

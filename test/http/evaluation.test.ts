@@ -82,6 +82,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
       current: async () => snapshot,
       refresh: async () => snapshot,
       refreshLimited: async () => snapshot,
+      atLeast: async () => snapshot,
       noteChange: () => undefined,
     },
     conditions: {
