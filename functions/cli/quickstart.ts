@@ -57,7 +57,7 @@ async function main(): Promise<void> {
     await trail(broker, session, [api.key, workload, session.handle])
     await revoke(broker, session)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    say(`\nAll of it was checked, in ${seconds} s. Next: npm start, then docs/ and examples/.`)
+    say(`\nAll of it was checked, in ${seconds} s. Next: npm start, then README.md and docs/.`)
   } finally {
     await broker.stop()
     await Promise.all([issuer.close(), api.close()])
