@@ -4,21 +4,38 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'libsql'
-import { type NodeBroker, startNodeBroker } from './processes.ts'
+import { nextMessage, type NodeBroker, startNodeBroker } from './processes.ts'
 import { inTurns, type Length, type Pair, warmed } from './paths.ts'
 import { type Figures, load, rssMiBOf } from './run-load.ts'
 import { ADMIN_TOKEN, configure, exchangeRequests, type Issuer, policyOf } from './world.ts'
 
-export type Memory = { readonly exchanges: number; readonly rssMiB: number }
+export type Memory = {
+  readonly exchanges: number
+  readonly rssMiB: number
+  /** What is still in use after a full collection. */
+  readonly heapMiB: number
+}
 
-/** Resident memory of the Node process after so many exchanges. */
+/** For a broker whose memory is looked at. */
+export const MEMORY_OPTIONS = [
+  '--expose-gc',
+  `--import=${new URL('./memory-probe.ts', import.meta.url).href}`,
+]
+
+/** Memory of the Node process after so many exchanges. */
 export async function measureMemory(
   broker: NodeBroker,
   issuer: Issuer,
   marks: readonly number[],
 ): Promise<readonly Memory[]> {
   const requests = exchangeRequests(broker.url, issuer)
-  const seen: Memory[] = [{ exchanges: 0, rssMiB: rssMiBOf(broker.pid) }]
+  const look = async (exchanges: number): Promise<Memory> => {
+    const rssMiB = rssMiBOf(broker.pid)
+    const answer = nextMessage<{ heapMiB: number }>(broker.child)
+    broker.child.send('collect')
+    return { exchanges, rssMiB, ...(await answer) }
+  }
+  const seen: Memory[] = [await look(0)]
   let done = 0
   for (const mark of marks) {
     await load({
@@ -29,7 +46,7 @@ export async function measureMemory(
       maxRequests: mark - done,
     })
     done = mark
-    seen.push({ exchanges: mark, rssMiB: rssMiBOf(broker.pid) })
+    seen.push(await look(mark))
   }
   return seen
 }

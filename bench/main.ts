@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { measureBindings, measureMemory } from './growth.ts'
+import { measureBindings, measureMemory, MEMORY_OPTIONS } from './growth.ts'
 import { type Length, measureNodePaths } from './paths.ts'
 import { startNodeBroker, startPeer } from './processes.ts'
 import { type Report, tableOf } from './report.ts'
@@ -15,10 +15,10 @@ import { measureWorkerPaths } from './worker.ts'
 
 const HELP = `npm run bench [-- options]
 
-Builds the bundles and measures them on this machine, over loopback only. About four minutes.
+Builds the bundles and measures them on this machine, over loopback only. About six minutes.
 
   --quick      short runs without the Worker and the bindings: for a look, not for a record
-  --memory     also the resident memory over 100,000 exchanges (two to four minutes more)
+  --memory     also the memory over 100,000 exchanges (some four minutes more)
   --no-worker  without the Worker bundle
   --no-build   measures what stands in dist/
   --json       prints the JSON instead of the table
@@ -93,8 +93,8 @@ async function nodeFigures(
   origin: Awaited<ReturnType<typeof startPeer>>,
   issuer: Issuer,
 ): Promise<Pick<Report, 'node' | 'memory'>> {
-  const start = async () => {
-    const broker = await startNodeBroker({ SALLYPORT_ADMIN_TOKEN: ADMIN_TOKEN })
+  const start = async (options?: readonly string[]) => {
+    const broker = await startNodeBroker({ SALLYPORT_ADMIN_TOKEN: ADMIN_TOKEN }, options)
     await configure(broker.url, origin.url, policyOf(issuer.url, origin.url))
     return broker
   }
@@ -103,7 +103,7 @@ async function nodeFigures(
     () => broker.stop(),
   )
   if (!flags.memory) return { node, memory: null }
-  const fresh = await start()
+  const fresh = await start(MEMORY_OPTIONS)
   const memory = await measureMemory(fresh, issuer, MEMORY_MARKS).finally(() => fresh.stop())
   return { node, memory }
 }

@@ -44,23 +44,24 @@ export function nextMessage<T>(child: ChildProcess): Promise<T> {
 export type NodeBroker = {
   readonly url: string
   readonly pid: number
+  readonly child: ChildProcess
   /** From the start of the process to its first answer. */
   readonly startMs: number
   stop(): Promise<void>
 }
 
-/** The shipped Node bundle, with a new database file in a folder of its own. */
+/** The shipped Node bundle, with a new database file in a folder of its own; `options` are Node's. */
 export async function startNodeBroker(
   env: Readonly<Record<string, string>>,
-  bundle = process.env['BENCH_NODE_BUNDLE'] ?? 'dist/node/server.js',
+  options: readonly string[] = profileOptions(),
 ): Promise<NodeBroker> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'))
   const started = performance.now()
-  const child = spawn(process.execPath, [...execArguments(), resolve(bundle)], {
+  const child = spawn(process.execPath, [...options, resolve(NODE_BUNDLE)], {
     cwd: folder,
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
       PATH: process.env['PATH'] ?? '',
       PORT: String(port),
@@ -74,6 +75,7 @@ export async function startNodeBroker(
   return {
     url,
     pid: child.pid ?? 0,
+    child,
     startMs: performance.now() - started,
     stop: async () => {
       const gone = ended(child)
@@ -84,8 +86,10 @@ export async function startNodeBroker(
   }
 }
 
+const NODE_BUNDLE = 'dist/node/server.js'
+
 /** For a profile: BENCH_NODE_OPTIONS="--cpu-prof --cpu-prof-dir=/tmp/profile". */
-function execArguments(): readonly string[] {
+function profileOptions(): readonly string[] {
   return (process.env['BENCH_NODE_OPTIONS'] ?? '').split(' ').filter((option) => option !== '')
 }
 
