@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { Hono } from 'hono'
-import Database from 'libsql'
+import { DatabaseSync } from 'node:sqlite'
 import { createNodeServer } from '../functions/platforms/node-server.ts'
 import { ES256 } from '../functions/crypto/signing-key.ts'
 
@@ -34,7 +34,7 @@ async function floor(token: string): Promise<string> {
 
 /** One libSQL file as the broker opens it; the inserts of one turn share a transaction and an fsync. */
 function openStore(path: string): (subject: string, handle: string) => Promise<void> {
-  const connection = new Database(path)
+  const connection = new DatabaseSync(path)
   connection.exec('PRAGMA journal_mode = WAL')
   connection.exec('PRAGMA synchronous = FULL')
   connection.exec('CREATE TABLE floor (id INTEGER PRIMARY KEY, subject TEXT, handle TEXT)')

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'libsql'
+import { DatabaseSync } from 'node:sqlite'
 import { nextMessage, type NodeBroker, startNodeBroker } from './processes.ts'
 import { inTurns, type Length, type Pair, warmed } from './paths.ts'
 import { type Figures, load, rssMiBOf } from './run-load.ts'
@@ -97,7 +97,7 @@ async function brokerOn(path: string, origin: string, issuer: Issuer): Promise<N
 
 /** Straight into the table: a document of this size is an import, and none of what is measured. */
 function addBindings(path: string, count: number): void {
-  const database = new Database(path, { timeout: 5000 })
+  const database = new DatabaseSync(path, { timeout: 5000 })
   database
     .prepare(
       `INSERT INTO binding
@@ -108,6 +108,6 @@ function addBindings(path: string, count: number): void {
          b.revision, b.created_at, b.updated_at
        FROM n, binding b WHERE b.name = 'support-crm'`,
     )
-    .run([count])
+    .run(count)
   database.close()
 }

@@ -1,5 +1,6 @@
 // The figures of one run as a table for people. Each stands beside its floor, as a ratio.
 import type { BindingFigures, Memory } from './growth.ts'
+import type { Cost, MethodFigures } from './methods.ts'
 import type { NodePaths, Pair } from './paths.ts'
 import type { Figures } from './run-load.ts'
 import type { PathRoundTrips, RoundTrips } from './round-trips.ts'
@@ -7,7 +8,8 @@ import type { Size } from './sizes.ts'
 import type { StartTimes } from './starts.ts'
 import type { WorkerPaths } from './worker.ts'
 
-export type Report = {
+/** What is measured in one process. */
+export type MethodReport = {
   readonly machine: {
     readonly cpu: string
     readonly cores: number
@@ -15,6 +17,10 @@ export type Report = {
     readonly date: string
     readonly loadAverage: number
   }
+  readonly methods: MethodFigures
+}
+
+export type Report = MethodReport & {
   readonly node: NodePaths
   readonly worker: WorkerPaths | null
   readonly roundTrips: PathRoundTrips
@@ -32,6 +38,7 @@ export function tableOf(report: Report): string {
     paths(report),
     worker(report),
     counts(report),
+    methods(report),
     starts(report),
     growth(report),
   ]
@@ -39,7 +46,12 @@ export function tableOf(report: Report): string {
     .join('\n\n')
 }
 
-function machine({ machine: m }: Report): string {
+/** The table of a run that measured the methods alone. */
+export function methodTableOf(report: MethodReport): string {
+  return `${machine(report)}\n\n${methods(report)}`
+}
+
+function machine({ machine: m }: MethodReport): string {
   return [
     `${m.cpu}, ${m.cores} cores, shared by the broker, the origin and the load generator`,
     `Node ${m.node}, ${m.date}, load average before the run ${m.loadAverage.toFixed(2)}`,
@@ -54,7 +66,7 @@ function paths({ node }: Report): string {
     `${ratio(mine.one.perSecond, floor.one.perSecond)} / ${ratio(mine.sixteen.perSecond, floor.sixteen.perSecond)}`
   const added = (mine: Pair, floor: Pair) =>
     `+${(mine.one.p50Ms - floor.one.p50Ms).toFixed(2)} / +${(mine.sixteen.p50Ms - floor.sixteen.p50Ms).toFixed(2)} ms p50`
-  return lines('Node, embedded file, WAL, synchronous=FULL, group commit', [
+  return lines('Node, embedded file, WAL, an fsync before every answer, group commit', [
     ['hello world (Hono)', hello, '', ''],
     ['floor, no HTTP', bareFloor, '', ''],
     ['floor, served', servedFloor, '', ''],
@@ -116,6 +128,28 @@ function counts({ roundTrips, sizes }: Report): string {
     ...sizes.map(
       ({ name, entry, parts }) =>
         `  ${name.padEnd(8)}${[entry.bytes, entry.gzip, parts.bytes, parts.gzip].map((bytes) => kib(bytes).padStart(14)).join('')}`,
+    ),
+  ].join('\n')
+}
+
+const NAME = 34
+
+function methods({ methods: { methods: verified, refusals } }: MethodReport): string {
+  const costs = (cost: Cost | null, digits: number) =>
+    cells([cost?.micros.toFixed(digits) ?? '-', cost?.cpuMicros.toFixed(digits) ?? '-'])
+  const title = (name: string, texts: readonly string[]) => `${name.padEnd(NAME)}${cells(texts)}`
+  return [
+    'One attestation, in the process, keys cached: us one at a time, CPU us 16 at a time',
+    title('accepted', ['us', 'CPU us', 'bare us', 'CPU us', 'ratio', 'of CPU']),
+    ...verified.map(
+      ({ name, cost, bare, ratio: of }) =>
+        `  ${name.padEnd(NAME - 2)}${costs(cost, 0)}${costs(bare, 0)}${costs(of, 2)}`,
+    ),
+    '',
+    title('refused on its form', ['us', 'CPU us', 'requests']),
+    ...refusals.map(
+      ({ name, cost, outboundRequests }) =>
+        `  ${name.padEnd(NAME - 2)}${costs(cost, 1)}${cells([String(outboundRequests)])}`,
     ),
   ].join('\n')
 }

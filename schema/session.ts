@@ -1,5 +1,6 @@
 // Sessions. What never changes is one JSON text; state and usage are columns, because one
 // conditional UPDATE judges and spends them.
+import { sql } from 'drizzle-orm'
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
 export const session = sqliteTable(
@@ -24,11 +25,18 @@ export const session = sqliteTable(
     minuteActions: integer('minute_actions').notNull(),
     // What the last action reserved; the UPDATE that reserves returns it.
     reservedBytes: integer('reserved_bytes').notNull(),
+    // What may happen to a session after it opened: effects taken away, refusals counted.
+    removedEffects: text('removed_effects').notNull().default('[]'),
+    denials: integer('denials').notNull().default(0),
+    // Of a sub-agent: JSON array of session ids, root first; and the root again, to search by.
+    ancestors: text('ancestors'),
+    root: text('root'),
   },
   (table) => [
     index('session_by_identity').on(table.identity),
     index('session_by_auth_method').on(table.authMethod),
     index('session_by_agent').on(table.agent),
     index('session_by_expiry').on(table.expiresAt),
+    index('session_by_root').on(table.root).where(sql`${table.root} IS NOT NULL`),
   ],
 )

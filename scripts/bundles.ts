@@ -15,8 +15,6 @@ const processBundle = {
   platform: 'node',
   format: 'esm',
   target: 'node20',
-  // Native code stays a package; it is loaded only where an embedded file is used.
-  external: ['libsql'],
   // The store is spoken to over HTTP; the WebSocket client that could be used instead is never opened.
   alias: { '@libsql/isomorphic-ws': './node_modules/@libsql/isomorphic-ws/web.mjs' },
   legalComments: 'none',

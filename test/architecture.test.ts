@@ -50,7 +50,7 @@ test('core/ imports core/ and nothing else', () => {
 
 test('only store/ and the composition reach the store; http/ knows its contract alone', () => {
   const isContract = (imported: string) => imported === 'functions/store/contract.ts'
-  const isStore = isIn('functions/store/', 'schema/', 'libsql', '@libsql/', 'drizzle-orm')
+  const isStore = isIn('functions/store/', 'schema/', 'node:sqlite', '@libsql/', 'drizzle-orm')
   // A generated document is data.
   const isDocument = (imported: string) => imported.endsWith('.json')
   for (const folder of ['actions', 'auth-methods', 'http', 'intent-evaluators', 'net', 'targets']) {

@@ -103,7 +103,7 @@ async function readFloor(
   const method = authMethod === null ? undefined : snapshot.methods.get(authMethod)
   if (target === undefined || method === undefined) return null
   const { bindings } = await deps.records.readExchange({
-    methods: [method.name],
+    method: method.name,
     targets: [target.policy.name],
     approvalHash: null,
   })

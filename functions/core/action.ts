@@ -13,7 +13,7 @@ import { currentGrant } from './current-grant.ts'
 import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
-import { askEvaluators } from './intent-policies.ts'
+import { askEvaluators, mayReview } from './intent-policies.ts'
 import type { Clock, HandleVerifier, Hashing, Ids, Timers } from './ports.ts'
 import { type ActionRead, type Records, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
@@ -175,15 +175,22 @@ async function readStanding(
 ): Promise<{ read: ActionRead; snapshot: PolicySnapshot }> {
   // Held in memory but for the first request of an isolate.
   const current = await deps.policy.current()
-  const query = { sessionId, target, withHistory: askEvaluators(current) }
+  const query = { sessionId, target, ...needsOf(current) }
   const read = await deps.records.readAction(query)
   // Another request may have loaded a policy between the two: only one as new as what was read will do.
   if (read.revision === current.revision) return { read, snapshot: current }
   const snapshot = await deps.policy.refresh(read.revision - 1)
-  if (query.withHistory || !askEvaluators(snapshot)) return { read, snapshot }
-  // The policy asks an evaluator since a moment ago: the one case in which an action reads twice.
-  const { history } = await deps.records.readAction({ ...query, withHistory: true })
-  return { read: { ...read, history }, snapshot }
+  const needs = needsOf(snapshot)
+  const lacks =
+    (needs.withHistory && !query.withHistory) || (needs.withApprovals && !query.withApprovals)
+  if (!lacks) return { read, snapshot }
+  // The policy asks an evaluator or a person since a moment ago: the one case in which an action reads twice.
+  const { history, approvals } = await deps.records.readAction({ ...query, ...needs })
+  return { read: { ...read, history, approvals }, snapshot }
+}
+
+function needsOf(snapshot: PolicySnapshot) {
+  return { withHistory: askEvaluators(snapshot), withApprovals: mayReview(snapshot) }
 }
 
 function liveSession(session: Session | null, deps: ActionDeps): Result<Session, Failure> {

@@ -17,6 +17,7 @@ import type { ExchangeLimits, SlowDown } from './exchange-limits.ts'
 import type { Failure } from './failure.ts'
 import type { Identity } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
+import { mayReview } from './intent-policies.ts'
 import { openingHash, type OpeningRequest, openTargets } from './opening.ts'
 import { judgeOpening, passOpening } from './opening-verdict.ts'
 import type { Clock, HandleSigner, Hashing, Ids } from './ports.ts'
@@ -170,9 +171,9 @@ async function attempt(
   const caller = verified.value
   const asked: OpeningRequest = { ...request, identity: caller }
 
-  const approvalHash = openingHash(asked, deps.hashing)
+  const approvalHash = mayReview(snapshot) ? openingHash(asked, deps.hashing) : null
   const read = await deps.records.readExchange({
-    methods: [caller.method],
+    method: caller.method,
     targets: request.targets,
     approvalHash,
   })

@@ -11,6 +11,11 @@ export function namedPolicies(
   return names.map((name) => snapshot.intentPolicies.get(name) ?? missingPolicy(name))
 }
 
+/** Whether anything can ask for a person: rules and evaluators do, grants and envelopes never. */
+export function mayReview({ intentPolicies }: Pick<PolicySnapshot, 'intentPolicies'>): boolean {
+  return intentPolicies.size > 0
+}
+
 /** Whether any of them asks an evaluator, which is shown what the session did before. */
 export function askEvaluators({ intentPolicies }: Pick<PolicySnapshot, 'intentPolicies'>): boolean {
   for (const { floor, judge } of intentPolicies.values()) {

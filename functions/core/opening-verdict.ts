@@ -6,7 +6,7 @@ import type { ExchangeDeps } from './exchange.ts'
 import type { Failure } from './failure.ts'
 import { identityName } from './identity.ts'
 import { namedPolicies } from './intent-policies.ts'
-import { describeOpening, openingAction } from './opening.ts'
+import { describeOpening, openingAction, openingHash } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
 import type { Seconds } from './ports.ts'
 import { questionOf } from './question.ts'
@@ -51,7 +51,8 @@ export type JudgedOpening = {
   readonly opening: Opening
   readonly asked: OpeningRequest
   readonly decisionId: string
-  readonly approvalHash: string
+  /** Null when no approval was looked for. */
+  readonly approvalHash: string | null
   readonly revision: number
   readonly now: Seconds
 }
@@ -79,7 +80,7 @@ export async function passOpening(
       ? standing.approval
       : await openReview(
           {
-            actionHash: judged.approvalHash,
+            actionHash: judged.approvalHash ?? openingHash(asked, deps.hashing),
             sessionId: null,
             decisionId: judged.decisionId,
             ...describeCaller(asked.identity, asked.intent),

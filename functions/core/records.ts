@@ -95,8 +95,9 @@ export type ApprovalWrite = {
 
 export interface Records {
   readExchange(query: {
-    readonly methods: readonly string[]
+    readonly method: string
     readonly targets: readonly string[]
+    /** Null when nothing can ask for an approval. */
     readonly approvalHash: string | null
   }): Promise<ExchangeRead>
   /** Writes the decision event, consuming single-use keys and approval in the same atomic write. */
@@ -105,7 +106,9 @@ export interface Records {
   readAction(query: {
     readonly sessionId: string
     readonly target: string
+    /** What evaluators are shown, and what `on_review` looks for; read only where a policy can ask for it. */
     readonly withHistory: boolean
+    readonly withApprovals: boolean
   }): Promise<ActionRead>
   /** Spends the budget and writes the action event, or does neither. */
   recordAction(write: ActionWrite): Promise<ActionResult>

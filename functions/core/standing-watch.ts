@@ -34,6 +34,7 @@ export function standingWatch(
         sessionId: session.id,
         target: target.policy.name,
         withHistory: false,
+        withApprovals: false,
       })
       return !read.killed && read.session?.state === 'active'
     } catch (cause) {

@@ -68,7 +68,7 @@ async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result
     return fail({ kind: 'unauthenticated' })
   }
   const { sid } = verified.value
-  const query = { sessionId: sid, target: ADMIN_TARGET, withHistory: false }
+  const query = { sessionId: sid, target: ADMIN_TARGET, withHistory: false, withApprovals: false }
   const read = await deps.records.readAction(query)
   const { session } = read
   // The kill switch does not shut out those who release it: what they may do here sends no credential.

@@ -131,15 +131,17 @@ export function createActionRecords(deps: {
 async function readAction(
   driver: Driver,
   log: AuditLog,
-  { sessionId, target, withHistory }: Parameters<Records['readAction']>[0],
+  { sessionId, target, withHistory, withApprovals }: Parameters<Records['readAction']>[0],
 ): Promise<ActionRead> {
   const rows = await driver.read([
     { sql: READ_STATE, args: [sessionId] },
     { sql: READ_CHANGED_BINDINGS, args: [sessionId, target] },
-    { sql: READ_SESSION_APPROVALS, args: [sessionId] },
+    ...(withApprovals ? [{ sql: READ_SESSION_APPROVALS, args: [sessionId] }] : []),
     ...(withHistory ? [{ sql: READ_HISTORY, args: [sessionId] }] : []),
   ])
-  const [, bindings = [], approvals = [], history = []] = rows
+  const [, bindings = []] = rows
+  const approvals = withApprovals ? (rows[2] ?? []) : []
+  const history = withHistory ? (rows.at(-1) ?? []) : []
   const state = only(rows, 0)
   const session = textOrNull(state, 'facts') === null ? null : toSession(state)
   if (session !== null) log.noteHead(sessionId, headOf(state))
@@ -181,8 +183,8 @@ function recordAction(log: AuditLog, write: ActionWrite): Promise<ActionResult> 
       insertEvent(INSERT_ACTION, event, [now, write.expectedRevision, ...facts]),
       { sql: SPEND, args: [sessionId, draft.id, spend.writes, reserve, minute, maxBytes] },
       ...(approvalId === null ? [] : [{ sql: USE_APPROVAL, args: [approvalId, draft.id] }]),
-      { sql: DIAGNOSE_ACTION, args: [sessionId, now, write.expectedRevision, ...facts] },
     ],
+    diagnosis: { sql: DIAGNOSE_ACTION, args: [sessionId, now, write.expectedRevision, ...facts] },
     taken: (rows) => {
       const spent = only(rows, 1)
       const reservedBytes = integer(spent, 'reserved_bytes')
@@ -212,8 +214,8 @@ function recordOutcome(log: AuditLog, write: OutcomeWrite): Promise<void> {
         args: [sessionId, event.prev_hash, draft.id, reservedBytes, usedBytes, usedRows],
       },
       insertEvent(INSERT_EVENT_ONCE, event),
-      { sql: DIAGNOSE_ONCE, args: [sessionId, draft.id] },
     ],
+    diagnosis: { sql: DIAGNOSE_ONCE, args: [sessionId, draft.id] },
     taken: () => undefined,
     refused: (diagnosis) => (flag(diagnosis, 'recorded') ? undefined : null),
   })

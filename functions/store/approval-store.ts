@@ -9,7 +9,7 @@ import type { AuditLog } from './audit-log.ts'
 import type { ApprovalStore } from './contract.ts'
 import { decodeSeqCursor, toPage } from './cursor.ts'
 import type { Driver, Row } from './driver.ts'
-import { first, flag, integer, json, only, textOrNull } from './row.ts'
+import { first, flag, integer, json, textOrNull } from './row.ts'
 
 const READ = `SELECT a.seq, a.subject, ${APPROVAL_COLUMNS} FROM approval a WHERE a.id = ?1`
 const LIST = `SELECT a.seq, a.subject, ${APPROVAL_COLUMNS} FROM approval a
@@ -59,9 +59,9 @@ function decide(
     statements: (event) => [
       insertEvent(INSERT_DECIDED, event, [id, now]),
       { sql: DECIDE, args: [id, draft.id, to] },
-      { sql: DIAGNOSE, args: [chain, id, now] },
     ],
-    taken: (rows) => ({ state: stateOf(only(rows, 2)) }),
+    diagnosis: { sql: DIAGNOSE, args: [chain, id, now] },
+    taken: () => ({ state: to }),
     refused: (diagnosis) => (flag(diagnosis, 'open') ? null : { state: stateOf(diagnosis) }),
   })
 }

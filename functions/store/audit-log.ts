@@ -47,7 +47,7 @@ export const HEAD = `(SELECT 1) AS one LEFT JOIN (SELECT chain_seq, hash FROM au
   WHERE chain = ?1 ORDER BY chain_seq DESC LIMIT 1) AS head`
 export const HEAD_COLUMNS = 'head.chain_seq AS head_seq, head.hash AS head_hash'
 
-export const READ_HEAD = `SELECT ${HEAD_COLUMNS} FROM ${HEAD}`
+const READ_HEAD = `SELECT ${HEAD_COLUMNS} FROM ${HEAD}`
 
 export function insertEvent(
   sql: string,
@@ -75,13 +75,15 @@ export type Append<T> = {
   readonly chain: string
   readonly draft: EventDraft
   /**
-   * The batch: INSERT_EVENT, then what it records, conditional on the event's id being there. Its last
-   * statement is the diagnosis: one row with HEAD_COLUMNS and what `refused` needs.
+   * The batch: INSERT_EVENT, then what it records, conditional on the event's id being there. The first
+   * changes something exactly when the event is taken.
    */
   readonly statements: (event: ChainedEvent) => readonly Statement[]
+  /** One row with HEAD_COLUMNS and what `refused` needs; by default the head alone. */
+  readonly diagnosis?: Statement
   readonly taken: (rows: RowSets) => T
-  /** Why the event is not there, or null when only the head can have moved. */
-  readonly refused: (diagnosis: Row) => T | null
+  /** Why the event is not there; null, as by default, when only the head can have moved. */
+  readonly refused?: (diagnosis: Row) => T | null
 }
 
 export interface AuditLog {
@@ -107,21 +109,25 @@ async function appendBehindHead<T>(
   heads: ChainHeads,
   append: Append<T>,
 ): Promise<T> {
-  const { chain } = append
+  const { chain, diagnosis = { sql: READ_HEAD, args: [chain] } } = append
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const place = heads.place(chain)
     let found: ChainHead | null = null
     let taken = false
     try {
       const event = chainEvent(append.draft, chain, place.behind, hashing)
-      heads.advance(chain, { seq: event.chain_seq, hash: event.hash })
+      const tip = { seq: event.chain_seq, hash: event.hash }
+      heads.advance(chain, tip)
       const statements = append.statements(event)
-      const rows = await driver.write(statements)
-      const diagnosis = only(rows, statements.length - 1)
-      found = headOf(diagnosis)
+      const rows = await driver.write(statements, diagnosis)
+      const answered = rows[statements.length]
+      if (answered === undefined)
+        throw new StoreUnavailable('a write came back without its diagnosis')
+      const [why] = answered
+      found = why === undefined ? tip : headOf(why)
       taken = found.hash === event.hash
       if (taken) return append.taken(rows)
-      const refusal = append.refused(diagnosis)
+      const refusal = why === undefined || append.refused === undefined ? null : append.refused(why)
       if (refusal !== null) return refusal
     } finally {
       heads.settle(chain, place, found, taken)

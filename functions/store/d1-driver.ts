@@ -32,9 +32,9 @@ export function createD1Driver(
       counters.reads += 1
       return batch(statements)
     },
-    write(statements) {
+    write(statements, diagnosis) {
       counters.writes += 1
-      return batch(statements)
+      return batch(diagnosis === undefined ? statements : [...statements, diagnosis])
     },
     async close() {},
   }

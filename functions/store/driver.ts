@@ -12,9 +12,13 @@ export interface Driver {
   read(statements: readonly Statement[]): Promise<readonly (readonly Row[])[]>
   /**
    * Writes in one round trip, all or nothing, durable when it resolves. Rows come from RETURNING and
-   * SELECT. The file driver commits concurrent batches together, each in a savepoint of its own.
+   * SELECT. `diagnosis` reads why the first statement changed nothing, in the same batch; its rows come
+   * last. A driver that can tell leaves it out, with no rows, when the first statement did change something.
    */
-  write(statements: readonly Statement[]): Promise<readonly (readonly Row[])[]>
+  write(
+    statements: readonly Statement[],
+    diagnosis?: Statement,
+  ): Promise<readonly (readonly Row[])[]>
   /** Whether writes take effect in the order of the calls, so that one may build on another in flight. */
   readonly isOrdered: boolean
   /** Round trips since the start, for tests and metrics. */

@@ -16,7 +16,6 @@ import {
   insertEventWhere,
   INSERT_EVENT_ALWAYS,
 } from './audit-log.ts'
-import { READ_HEAD } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Driver, Row, Statement } from './driver.ts'
 import { first, flag, integer, json, only } from './row.ts'
@@ -24,9 +23,8 @@ import { insertSession } from './session-row.ts'
 
 export const READ_POLICY_STATE = 'SELECT revision, killed FROM policy_state WHERE id = 1'
 
-const READ_BINDINGS = `SELECT b.document
-  FROM json_each(?1) AS m CROSS JOIN json_each(?2) AS t CROSS JOIN binding AS b
-  WHERE b.auth_method = m.value AND b.target = t.value AND b.enabled = 1`
+const READ_BINDINGS = `SELECT document FROM binding
+  WHERE auth_method = ?1 AND target = ?2 AND enabled = 1`
 
 const APPROVAL_USABLE = `(?11 IS NULL OR EXISTS (
   SELECT 1 FROM approval WHERE id = ?11 AND state = 'approved' AND expires_at > ?12))`
@@ -55,7 +53,6 @@ export const EXCHANGE_STATEMENTS = {
   CONSUME_KEYS,
   USE_APPROVAL,
   DIAGNOSE_DECISION,
-  READ_HEAD,
 }
 
 type ExchangeRecords = Pick<Records, 'readExchange' | 'recordDecision' | 'recordGrant'>
@@ -74,23 +71,21 @@ export function createExchangeRecords(deps: {
 
 async function readExchange(
   driver: Driver,
-  { methods, targets, approvalHash }: Parameters<Records['readExchange']>[0],
+  { method, targets, approvalHash }: Parameters<Records['readExchange']>[0],
 ): Promise<ExchangeRead> {
   const statements: Statement[] = [
     { sql: READ_POLICY_STATE, args: [] },
-    {
-      sql: READ_BINDINGS,
-      args: [JSON.stringify(unique(methods)), JSON.stringify(unique(targets))],
-    },
+    ...(approvalHash === null ? [] : [{ sql: READ_EXCHANGE_APPROVAL, args: [approvalHash] }]),
+    ...targets.map((target) => ({ sql: READ_BINDINGS, args: [method, target] })),
   ]
-  if (approvalHash !== null) statements.push({ sql: READ_EXCHANGE_APPROVAL, args: [approvalHash] })
   const rows = await driver.read(statements)
   const state = only(rows, 0)
-  const approval = first(rows, 2)
+  const approval = approvalHash === null ? null : first(rows, 1)
+  const bindings = rows.slice(approvalHash === null ? 1 : 2).flat()
   return {
     revision: integer(state, 'revision'),
     killed: flag(state, 'killed'),
-    bindings: (rows[1] ?? []).map((row) => json<BindingPolicy>(row, 'document')),
+    bindings: bindings.map((row) => json<BindingPolicy>(row, 'document')),
     approval: approval === null ? null : toApproval(approval),
   }
 }
@@ -106,8 +101,11 @@ function recordDecision(log: AuditLog, now: number, write: DecisionWrite): Promi
       insertEvent(INSERT_DECISION, event, [expectedRevision, keys, approvalId, now]),
       ...(singleUse.length === 0 ? [] : [{ sql: CONSUME_KEYS, args: [keys, draft.id] }]),
       ...(approvalId === null ? [] : [{ sql: USE_APPROVAL, args: [approvalId, draft.id] }]),
-      { sql: DIAGNOSE_DECISION, args: [sessionId, expectedRevision, keys, approvalId, now] },
     ],
+    diagnosis: {
+      sql: DIAGNOSE_DECISION,
+      args: [sessionId, expectedRevision, keys, approvalId, now],
+    },
     taken: () => 'recorded',
     refused: decisionRefusal,
   })
@@ -126,13 +124,7 @@ function recordGrant(log: AuditLog, { event: draft, session }: GrantWrite): Prom
     statements: (event) => [
       insertEvent(INSERT_EVENT_ALWAYS, event),
       ...insertSession(session, draft.id),
-      { sql: READ_HEAD, args: [session.id] },
     ],
     taken: () => undefined,
-    refused: () => null,
   })
-}
-
-function unique(names: readonly string[]): readonly string[] {
-  return [...new Set(names)]
 }

@@ -1,9 +1,9 @@
-// The embedded libSQL file of one Node process. Concurrent writes share one transaction and one fsync
-// (group commit), each in a savepoint of its own. A write is acknowledged after COMMIT and never before;
-// a connection that was busy once is not trusted again (reference: libsql-client-ts#352).
-import { mkdirSync } from 'node:fs'
+// The embedded file of one Node process, by Node's own SQLite (docs/decisions/0006-node-sqlite.md).
+// Concurrent writes share one transaction and one fsync (group commit). The fsync is our own, so that the
+// event loop does not wait for the disk: a write is acknowledged after it and never before.
+import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
-import Database from 'libsql'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { StoreUnavailable } from '../core/records.ts'
 import type { Driver, Row, Statement } from './driver.ts'
 
@@ -14,6 +14,8 @@ export type FileDriverOptions = {
   readonly busyTimeoutMs?: number
   /** Batches that may wait; the rest are refused at once, so that a slow disk cannot pile up memory. */
   readonly maxQueued?: number
+  /** Makes what was written to an open file durable; for tests. */
+  readonly sync?: (fd: number, done: (error: Error | null) => void) => void
 }
 
 export interface FileDriver extends Driver {
@@ -21,14 +23,12 @@ export interface FileDriver extends Driver {
 }
 
 type RowSets = readonly (readonly Row[])[]
-type PreparedStatement = {
-  readonly reader: boolean
-  all(args: readonly unknown[]): unknown[]
-  run(args: readonly unknown[]): unknown
-}
-type Prepared = { readonly statement: PreparedStatement; readonly isReader: boolean }
-type Pending = {
+type Prepared = { readonly statement: StatementSync; readonly isReader: boolean }
+type Batch = {
   readonly statements: readonly Statement[]
+  readonly diagnosis: Statement | undefined
+}
+type Pending = Batch & {
   readonly resolve: (rows: RowSets) => void
   readonly reject: (error: StoreUnavailable) => void
 }
@@ -44,6 +44,7 @@ const MAX_GROUP = 256
 const CACHE_KIB = 8 * 1024
 /** Statements are static text, so that the cache has an end; migrations alone could pass it. */
 const MAX_PREPARED = 256
+const NO_ROWS: readonly Row[] = []
 
 export function createFileDriver(options: FileDriverOptions): FileDriver {
   return new EmbeddedFile(options)
@@ -55,10 +56,15 @@ class EmbeddedFile implements FileDriver {
   readonly #options: FileDriverOptions
   readonly #maxQueued: number
   readonly #prepared = new Map<string, Prepared>()
-  #connection: Database.Database | null = null
+  #connection: DatabaseSync | null = null
+  /** The write-ahead log of the connection, for its fsync. */
+  #log: number | null = null
   #queue: Pending[] = []
-  #scheduled = false
+  #draining: Promise<void> | null = null
+  #closing = false
   #closed = false
+  /** Set for good: what a disk that failed to write still holds is nothing to reason about. */
+  #diskFailure: Error | null = null
 
   constructor(options: FileDriverOptions) {
     this.#options = options
@@ -67,116 +73,179 @@ class EmbeddedFile implements FileDriver {
 
   async read(statements: readonly Statement[]): Promise<RowSets> {
     this.counters.reads += 1
-    const outcome = this.#transaction('BEGIN', () => statements.map((one) => this.#run(one)))
+    const outcome = this.#transaction('BEGIN', (connection) => {
+      const rows = statements.map((one) => this.#run(one).rows)
+      connection.exec('COMMIT')
+      return rows
+    })
     if (outcome.ok) return outcome.rows
     throw new StoreUnavailable('the store did not answer a read', { cause: outcome.cause })
   }
 
-  write(statements: readonly Statement[]): Promise<RowSets> {
+  write(statements: readonly Statement[], diagnosis?: Statement): Promise<RowSets> {
     this.counters.writes += 1
-    if (this.#closed) return Promise.reject(new StoreUnavailable('the store is closed'))
+    if (this.#closing) return Promise.reject(new StoreUnavailable('the store is closed'))
+    if (this.#diskFailure !== null) return Promise.reject(diskFailed(this.#diskFailure))
     if (this.#queue.length >= this.#maxQueued)
       return Promise.reject(new StoreUnavailable('too many writes are waiting for the store'))
     return new Promise((resolve, reject) => {
-      this.#queue.push({ statements, resolve, reject })
-      this.#schedule()
+      this.#queue.push({ statements, diagnosis, resolve, reject })
+      this.#draining ??= this.#drain()
     })
   }
 
   async close(): Promise<void> {
-    while (this.#queue.length > 0) this.#commitGroup()
+    this.#closing = true
+    await this.#draining
     this.#closed = true
     this.#disconnect()
   }
 
-  /** After the callbacks of this turn have run, so that all requests that arrived together share a commit. */
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.#commitGroup()
-      if (this.#queue.length > 0) this.#schedule()
+  /**
+   * Group by group until nobody waits. A group is what arrived in one turn of the event loop, or while the
+   * group before it was on its way to the disk.
+   */
+  async #drain(): Promise<void> {
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+    while (this.#queue.length > 0) {
+      const group = this.#queue.splice(0, MAX_GROUP)
+      const outcomes = await this.#commit(group)
+      group.forEach(({ resolve, reject }, index) => {
+        const outcome = outcomes[index]
+        if (outcome?.ok === true) resolve(outcome.rows)
+        else reject(new StoreUnavailable('the store refused a write', { cause: outcome?.cause }))
+      })
+    }
+    this.#draining = null
+  }
+
+  async #commit(group: readonly Batch[]): Promise<readonly Outcome[]> {
+    if (this.#diskFailure !== null)
+      return group.map(() => ({ ok: false, cause: this.#diskFailure }))
+    const outcomes = this.#allTogether(group) ?? this.#eachByItself(group)
+    this.counters.commits += 1
+    if (!outcomes.some(({ ok }) => ok)) return outcomes
+    const failure = await this.#sync()
+    if (failure === null) return outcomes
+    this.#diskFailure = failure
+    return group.map(() => ({ ok: false, cause: failure }))
+  }
+
+  /**
+   * What PRAGMA synchronous = FULL does within COMMIT, after it and off the event loop. A frame of the log
+   * that is durable makes all before it durable.
+   */
+  #sync(): Promise<Error | null> {
+    const { path, sync = fdatasync } = this.#options
+    if (path === ':memory:') return Promise.resolve(null)
+    return new Promise((resolve) => {
+      try {
+        this.#log ??= openSync(`${path}-wal`, 'r+')
+        sync(this.#log, resolve)
+      } catch (cause) {
+        resolve(cause instanceof Error ? cause : new Error(String(cause)))
+      }
     })
   }
 
-  #commitGroup(): void {
-    const group = this.#queue.splice(0, MAX_GROUP)
-    if (group.length === 0) return
+  /** What nearly always happens: nothing fails. Null, and nothing was done, when a batch of the group does. */
+  #allTogether(group: readonly Batch[]): readonly Outcome[] | null {
     const outcomes: Outcome[] = []
-    const committed = this.#transaction('BEGIN IMMEDIATE', () => {
-      for (const { statements } of group) outcomes.push(this.#savepoint(statements))
+    let isRefused = false
+    const committed = this.#transaction('BEGIN IMMEDIATE', (connection) => {
+      try {
+        for (const batch of group) outcomes.push({ ok: true, rows: this.#runBatch(batch) })
+        connection.exec('COMMIT')
+      } catch (cause) {
+        // Some errors (disk full, I/O) end the whole transaction by themselves; others are one batch's own.
+        if (isBusy(cause) || !connection.isTransaction || outcomes.length === group.length)
+          throw cause
+        connection.exec('ROLLBACK')
+        isRefused = true
+      }
       return []
     })
-    this.counters.commits += 1
-    group.forEach(({ resolve, reject }, index) => {
-      const outcome = committed.ok ? outcomes[index] : committed
-      if (outcome?.ok === true) resolve(outcome.rows)
-      else reject(new StoreUnavailable('the store refused a write', { cause: outcome?.cause }))
-    })
+    if (isRefused) return null
+    return committed.ok ? outcomes : group.map(() => committed)
   }
 
-  /** One batch alone: its failure undoes it and leaves the rest of the group. Throws when the transaction is lost. */
-  #savepoint(statements: readonly Statement[]): Outcome {
-    const connection = this.#connect()
+  /** Each batch in a savepoint: its failure undoes it and leaves the rest of the group. */
+  #eachByItself(group: readonly Batch[]): readonly Outcome[] {
+    const outcomes: Outcome[] = []
+    const committed = this.#transaction('BEGIN IMMEDIATE', (connection) => {
+      for (const batch of group) outcomes.push(this.#savepoint(connection, batch))
+      connection.exec('COMMIT')
+      return []
+    })
+    return committed.ok ? outcomes : group.map(() => committed)
+  }
+
+  /** Throws when the transaction is lost. */
+  #savepoint(connection: DatabaseSync, batch: Batch): Outcome {
     connection.exec('SAVEPOINT batch')
     try {
-      const rows = statements.map((one) => this.#run(one))
+      const rows = this.#runBatch(batch)
       connection.exec('RELEASE batch')
       return { ok: true, rows }
     } catch (cause) {
-      // Some errors (disk full, I/O) end the whole transaction; then nothing of the group may be acknowledged.
-      if (isBusy(cause) || !connection.inTransaction) throw cause
+      // Then nothing of the group may be acknowledged.
+      if (isBusy(cause) || !connection.isTransaction) throw cause
       connection.exec('ROLLBACK TO batch')
       connection.exec('RELEASE batch')
       return { ok: false, cause }
     }
   }
 
-  #transaction(begin: 'BEGIN' | 'BEGIN IMMEDIATE', work: () => RowSets): Outcome {
+  #runBatch({ statements, diagnosis }: Batch): RowSets {
+    const results = statements.map((one) => this.#run(one))
+    const rows = results.map((result) => result.rows)
+    if (diagnosis === undefined) return rows
+    return [...rows, results[0]?.hasChanged === true ? [] : this.#run(diagnosis).rows]
+  }
+
+  /** `work` ends what it began. */
+  #transaction(
+    begin: 'BEGIN' | 'BEGIN IMMEDIATE',
+    work: (connection: DatabaseSync) => RowSets,
+  ): Outcome {
     try {
       const connection = this.#connect()
       connection.exec(begin)
-      const rows = work()
-      connection.exec('COMMIT')
-      return { ok: true, rows }
+      return { ok: true, rows: work(connection) }
     } catch (cause) {
       this.#reconnect()
       return { ok: false, cause }
     }
   }
 
-  #run({ sql, args }: Statement): readonly Row[] {
+  #run({ sql, args }: Statement): { readonly rows: readonly Row[]; readonly hasChanged: boolean } {
     const { statement, isReader } = this.#prepared.get(sql) ?? this.#prepare(sql)
     // The columns of a row are SQLite values, which is what Row holds.
-    if (isReader) return statement.all(args) as Row[]
-    statement.run(args)
-    return []
+    if (isReader) return { rows: statement.all(...args) as readonly Row[], hasChanged: false }
+    return { rows: NO_ROWS, hasChanged: statement.run(...args).changes > 0 }
   }
 
   #prepare(sql: string): Prepared {
-    const statement: PreparedStatement = this.#connect().prepare(sql)
-    // Asked for once: what returns no rows costs half as much where none are looked for.
-    const prepared = { statement, isReader: statement.reader }
+    const statement = this.#connect().prepare(sql)
+    const prepared = { statement, isReader: statement.columns().length > 0 }
     if (this.#prepared.size >= MAX_PREPARED) this.#prepared.clear()
     this.#prepared.set(sql, prepared)
     return prepared
   }
 
-  #connect(): Database.Database {
+  #connect(): DatabaseSync {
     if (this.#closed) throw new StoreUnavailable('the store is closed')
     this.#connection ??= open(this.#options)
     return this.#connection
   }
 
-  /**
-   * After any failure of a transaction. libSQL keeps a statement that met SQLITE_BUSY half open, and later
-   * writes on that connection are acknowledged and lost; a new connection is the only cure.
-   */
+  /** After any failure of a transaction: what state the connection is in is nothing to reason about. */
   #reconnect(): void {
     // A database in memory is gone with its connection, and has nobody to be busy with.
     if (this.#options.path === ':memory:') {
-      if (this.#connection?.inTransaction === true) this.#connection.exec('ROLLBACK')
+      if (this.#connection?.isTransaction === true) this.#connection.exec('ROLLBACK')
       return
     }
     if (this.#connection !== null) this.counters.reconnects += 1
@@ -185,7 +254,9 @@ class EmbeddedFile implements FileDriver {
 
   #disconnect(): void {
     const connection = this.#connection
+    if (this.#log !== null) closeSync(this.#log)
     this.#connection = null
+    this.#log = null
     this.#prepared.clear()
     if (connection === null) return
     // Closing with a transaction open would keep its lock until garbage collection. Either call fails on a
@@ -200,21 +271,31 @@ class EmbeddedFile implements FileDriver {
   }
 }
 
-function rollback(connection: Database.Database): void {
-  if (connection.inTransaction) connection.exec('ROLLBACK')
+function diskFailed(cause: Error): StoreUnavailable {
+  const message = 'the disk did not keep a write; mend it and start the broker again'
+  return new StoreUnavailable(message, { cause })
+}
+
+function rollback(connection: DatabaseSync): void {
+  if (connection.isTransaction) connection.exec('ROLLBACK')
 }
 
 function open({ path, busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS }: FileDriverOptions) {
   if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const connection = new Database(path, { timeout: busyTimeoutMs })
+  const connection = new DatabaseSync(path, { timeout: busyTimeoutMs })
   connection.exec('PRAGMA journal_mode = WAL')
-  connection.exec('PRAGMA synchronous = FULL')
+  // Syncs the log before each checkpoint, and the file after it; the fsync of each commit is #sync.
+  connection.exec('PRAGMA synchronous = NORMAL')
   connection.exec('PRAGMA foreign_keys = ON')
   connection.exec(`PRAGMA cache_size = -${CACHE_KIB}`)
   return connection
 }
 
+/** Primary result codes: the low byte of what node:sqlite reports (sqlite.org/rescode.html). */
+const SQLITE_BUSY = 5
+const SQLITE_LOCKED = 6
+
 function isBusy(cause: unknown): boolean {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  return code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')
+  const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) & 0xff : 0
+  return code === SQLITE_BUSY || code === SQLITE_LOCKED
 }

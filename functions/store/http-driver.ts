@@ -34,9 +34,9 @@ export function createHttpDriver(options: HttpDriverOptions): Driver {
       counters.reads += 1
       return batch(statements, 'read')
     },
-    write(statements) {
+    write(statements, diagnosis) {
       counters.writes += 1
-      return batch(statements, 'write')
+      return batch(diagnosis === undefined ? statements : [...statements, diagnosis], 'write')
     },
     async close() {
       client.close()

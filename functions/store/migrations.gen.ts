@@ -50,5 +50,17 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE TRIGGER `audit_event_no_delete` BEFORE DELETE ON `audit_event`\nBEGIN\n\tSELECT RAISE(ABORT, 'the audit log is append-only');\nEND;",
       "CREATE TRIGGER `audit_event_no_replace` BEFORE INSERT ON `audit_event`\nWHEN NEW.`chain_seq` <> 1 + coalesce((SELECT max(`chain_seq`) FROM `audit_event` WHERE `chain` = NEW.`chain`), 0)\n\tOR EXISTS (SELECT 1 FROM `audit_event` WHERE `id` = NEW.`id` OR `seq` = NEW.`seq`)\nBEGIN\n\tSELECT RAISE(ABORT, 'the audit log is append-only');\nEND;"
     ]
+  },
+  {
+    "version": 3,
+    "tag": "0002_session_tree",
+    "sha256": "08b750e5fb87d34f5296a190c16679c262b32cb8af20e7b2058fcb03cf8829ec",
+    "statements": [
+      "ALTER TABLE `session` ADD `removed_effects` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `session` ADD `denials` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `session` ADD `ancestors` text;",
+      "ALTER TABLE `session` ADD `root` text;",
+      "CREATE INDEX `session_by_root` ON `session` (`root`) WHERE \"session\".\"root\" IS NOT NULL;"
+    ]
   }
 ]

@@ -15,7 +15,6 @@ import {
   insertEvent,
   INSERT_EVENT_ALWAYS,
   insertEventWhere,
-  READ_HEAD,
 } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type {
@@ -171,8 +170,8 @@ function applyChanges(log: AuditLog, now: number, write: PolicyWrite): Promise<W
       insertEvent(INSERT_CHANGED, event, [expectedRevision]),
       { sql: NEXT_REVISION, args: [draft.id] },
       ...written,
-      { sql: DIAGNOSE, args: [ADMIN_CHAIN, expectedRevision] },
     ],
+    diagnosis: { sql: DIAGNOSE, args: [ADMIN_CHAIN, expectedRevision] },
     taken: (rows) => ({ revision: integer(only(rows, 1), 'revision') }),
     refused: (diagnosis) => (flag(diagnosis, 'revision_holds') ? null : { revision: null }),
   })
@@ -185,9 +184,7 @@ function setKilled(log: AuditLog, killed: boolean, draft: EventDraft): Promise<n
     statements: (event) => [
       insertEvent(INSERT_EVENT_ALWAYS, event),
       { sql: SET_KILLED, args: [draft.id, killed ? 1 : 0] },
-      { sql: READ_HEAD, args: [ADMIN_CHAIN] },
     ],
     taken: (rows) => integer(only(rows, 1), 'revision'),
-    refused: () => null,
   })
 }

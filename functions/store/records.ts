@@ -4,7 +4,7 @@ import type { Clock } from '../core/ports.ts'
 import type { ApprovalWrite, PolicyState, Records } from '../core/records.ts'
 import { createActionRecords } from './action-records.ts'
 import { insertApproval } from './approval-row.ts'
-import { insertEvent, INSERT_EVENT_ALWAYS, READ_HEAD } from './audit-log.ts'
+import { insertEvent, INSERT_EVENT_ALWAYS } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Driver } from './driver.ts'
 import { createExchangeRecords, READ_POLICY_STATE } from './exchange-records.ts'
@@ -38,12 +38,8 @@ function recordRefusal(log: AuditLog, draft: EventDraft): Promise<void> {
   return log.append<void>({
     chain,
     draft,
-    statements: (event) => [
-      insertEvent(INSERT_EVENT_ALWAYS, event),
-      { sql: READ_HEAD, args: [chain] },
-    ],
+    statements: (event) => [insertEvent(INSERT_EVENT_ALWAYS, event)],
     taken: () => undefined,
-    refused: () => null,
   })
 }
 
@@ -52,13 +48,8 @@ function recordReview(log: AuditLog, write: ApprovalWrite): Promise<void> {
   return log.append<void>({
     chain,
     draft: write.event,
-    statements: (event) => [
-      insertEvent(INSERT_EVENT_ALWAYS, event),
-      insertApproval(write),
-      { sql: READ_HEAD, args: [chain] },
-    ],
+    statements: (event) => [insertEvent(INSERT_EVENT_ALWAYS, event), insertApproval(write)],
     taken: () => undefined,
-    refused: () => null,
   })
 }
 

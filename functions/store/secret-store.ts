@@ -7,7 +7,6 @@ import {
   insertEvent,
   INSERT_EVENT_ALWAYS,
   insertEventWhere,
-  READ_HEAD,
 } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { SealedSecretRow, SecretStore } from './contract.ts'
@@ -65,10 +64,8 @@ function put(
     statements: (event) => [
       insertEvent(INSERT_EVENT_ALWAYS, event),
       { sql: PUT, args: [name, sealed, JSON.stringify(allowedOrigins), now, draft.id] },
-      { sql: READ_HEAD, args: [ADMIN_CHAIN] },
     ],
     taken: (rows) => integer(only(rows, 1), 'version') === 1,
-    refused: () => null,
   })
 }
 
@@ -79,8 +76,8 @@ function remove(log: AuditLog, name: string, draft: EventDraft): Promise<boolean
     statements: (event) => [
       insertEvent(INSERT_DELETED, event, [name]),
       { sql: DELETE, args: [name, draft.id] },
-      { sql: DIAGNOSE, args: [ADMIN_CHAIN, name] },
     ],
+    diagnosis: { sql: DIAGNOSE, args: [ADMIN_CHAIN, name] },
     taken: () => true,
     refused: (diagnosis) => (flag(diagnosis, 'known') ? null : false),
   })

@@ -18,9 +18,8 @@ export const INSERT_SESSION = `INSERT INTO session (
   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 0
   WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = ?13)`
 
-export const INSERT_SESSION_BINDINGS = `INSERT INTO session_binding (target, binding, session_id)
-  SELECT value ->> 0, value ->> 1, ?2 FROM json_each(?1)
-  WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = ?3)`
+export const INSERT_SESSION_BINDING = `INSERT INTO session_binding (target, binding, session_id)
+  SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = ?4)`
 
 export function insertSession(session: Session, eventId: string): readonly Statement[] {
   const { state, usage, ...facts } = session
@@ -41,10 +40,10 @@ export function insertSession(session: Session, eventId: string): readonly State
   ]
   return [
     { sql: INSERT_SESSION, args: row },
-    {
-      sql: INSERT_SESSION_BINDINGS,
-      args: [JSON.stringify(bindingPairs(session)), session.id, eventId],
-    },
+    ...bindingPairs(session).map((pair) => ({
+      sql: INSERT_SESSION_BINDING,
+      args: [...pair, session.id, eventId],
+    })),
   ]
 }
 

@@ -14,7 +14,6 @@ import type { AuditLog } from './audit-log.ts'
 import type { Page, SessionFilter, SessionStore } from './contract.ts'
 import { decodeSeqCursor, toPage } from './cursor.ts'
 import type { Driver, Value } from './driver.ts'
-import { READ_HEAD } from './audit-log.ts'
 import { first, flag, integer, only } from './row.ts'
 import { IS_LIVE, SESSION_COLUMNS, toSession } from './session-row.ts'
 
@@ -109,8 +108,8 @@ export function endSession(
     statements: (event) => [
       insertEvent(INSERT_END, event, [id, now]),
       { sql: END, args: [id, draft.id] },
-      { sql: DIAGNOSE_END, args: [id, now, id] },
     ],
+    diagnosis: { sql: DIAGNOSE_END, args: [id, now, id] },
     taken: () => true,
     refused: (diagnosis) => (flag(diagnosis, 'live') ? null : false),
   })
@@ -144,10 +143,8 @@ function endWhere(
       insertEvent(INSERT_EVENT_ALWAYS, event),
       { sql: COUNT, args },
       { sql: END_ALL, args },
-      { sql: READ_HEAD, args: [ADMIN_CHAIN] },
     ],
     taken: (rows) => integer(only(rows, 1), 'ended'),
-    refused: () => null,
   })
 }
 

@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'libsql'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 
 /** What the server does instead of answering. A `late` one does the work, and answers when it is too late. */
 export type HranaFault = 'error' | 'hang' | 'reset' | 'late' | null
@@ -95,10 +95,10 @@ function send(response: ServerResponse, status: number, body: unknown): void {
 }
 
 class HranaDatabase {
-  readonly #connection: Database.Database
+  readonly #connection: DatabaseSync
 
   constructor(path: string) {
-    this.#connection = new Database(path, { timeout: 5000 })
+    this.#connection = new DatabaseSync(path, { timeout: 5000 })
     this.#connection.exec('PRAGMA journal_mode = WAL')
     // Durability is not what these tests are about.
     this.#connection.exec('PRAGMA synchronous = OFF')
@@ -115,7 +115,7 @@ class HranaDatabase {
         return { type: 'error', error: toHranaError(error) }
       }
     })
-    if (this.#connection.inTransaction) this.#connection.exec('ROLLBACK')
+    if (this.#connection.isTransaction) this.#connection.exec('ROLLBACK')
     return { baton: null, base_url: null, results }
   }
 
@@ -176,9 +176,11 @@ class HranaDatabase {
   #execute(statement: HranaStatement, texts: Map<number, string>) {
     const args = (statement.args ?? []).map(fromHrana)
     if (args.length > MAX_PARAMETERS) throw new Error('too many SQL variables')
-    const prepared = this.#connection.prepare(sqlOf(statement, texts)).safeIntegers(true)
-    if (!prepared.reader) {
-      const { changes, lastInsertRowid } = prepared.run(args)
+    const prepared = this.#connection.prepare(sqlOf(statement, texts))
+    prepared.setReadBigInts(true)
+    const columns = prepared.columns()
+    if (columns.length === 0) {
+      const { changes, lastInsertRowid } = prepared.run(...args)
       return {
         cols: [],
         rows: [],
@@ -186,9 +188,10 @@ class HranaDatabase {
         last_insert_rowid: `${lastInsertRowid}`,
       }
     }
-    const cols = prepared.columns().map(({ name, type }) => ({ name, decltype: type }))
-    // Raw mode gives each row as an array of SQLite values.
-    const rows = prepared.raw(true).all(args) as unknown[][]
+    const cols = columns.map(({ name, type }) => ({ name, decltype: type }))
+    prepared.setReturnArrays(true)
+    // Each row is an array of SQLite values now, which the types do not say.
+    const rows = prepared.all(...args) as unknown as unknown[][]
     return {
       cols,
       rows: statement.want_rows === false ? [] : rows.map((row) => row.map(toHrana)),
@@ -204,7 +207,7 @@ function sqlOf(of: { sql?: string; sql_id?: number }, texts: Map<number, string>
   return sql
 }
 
-function fromHrana(value: HranaValue): unknown {
+function fromHrana(value: HranaValue): SQLInputValue {
   switch (value.type) {
     case 'null':
       return null
@@ -227,10 +230,15 @@ function toHrana(value: unknown): HranaValue {
   return { type: 'text', value: String(value) }
 }
 
+/** Those of sqlite.org/rescode.html that a client tells apart. */
+const PRIMARY_CODES: Readonly<Record<number, string>> = {
+  5: 'SQLITE_BUSY',
+  19: 'SQLITE_CONSTRAINT',
+}
+
 /** As sqld reports them: the primary code only, and its prefix. */
 function toHranaError(error: unknown): HranaError {
   const message = error instanceof Error ? error.message : String(error)
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'SQLITE_ERROR'
-  const primary = code.split('_').slice(0, 2).join('_')
-  return { message: `SQLite error: ${message}`, code: primary }
+  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
+  return { message: `SQLite error: ${message}`, code: PRIMARY_CODES[code] ?? 'SQLITE_ERROR' }
 }

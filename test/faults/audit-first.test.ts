@@ -108,7 +108,7 @@ describe('DEP-1: a store that is away', () => {
       isOrdered: inner.isOrdered,
       counters: inner.counters,
       read: (statements) => guard(() => inner.read(statements)),
-      write: (statements) => guard(() => inner.write(statements)),
+      write: (statements, diagnosis) => guard(() => inner.write(statements, diagnosis)),
       close: () => inner.close(),
     }
     return driver

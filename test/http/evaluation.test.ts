@@ -69,12 +69,12 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
   return evaluationRoutes({
     records: {
       readPolicyState: async () => ({ revision: 7, killed }),
-      readExchange: async ({ methods, targets }) => ({
+      readExchange: async ({ method, targets }) => ({
         revision: 7,
         killed,
         approval: null,
         bindings: bindings.filter(
-          (one) => methods.includes(one.auth_method) && targets.includes(one.target),
+          (one) => one.auth_method === method && targets.includes(one.target),
         ),
       }),
     },

@@ -68,7 +68,12 @@ describe.each(STORE_KINDS)('actions on %s', (kind) => {
     const isolates = [1, 2].map(() => storesOn(opened.connect()))
     const session = await open({ limits: { actions: budget } })
     for (const { records } of isolates)
-      await records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
+      await records.readAction({
+        sessionId: session.id,
+        target: 'crm',
+        withHistory: true,
+        withApprovals: true,
+      })
     const results = await Promise.all(
       Array.from({ length: calls }, (_, n) =>
         isolates[n % 2]?.records.recordAction(actionOf(session)),

@@ -1,14 +1,14 @@
 // The embedded file: group commit, and that what was acknowledged is in the file, whatever happens.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { fdatasync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
-import Database from 'libsql'
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../functions/core/records.ts'
 import { createFileDriver } from '../../functions/store/file-driver.ts'
 import type { FileDriver } from '../../functions/store/file-driver.ts'
@@ -33,9 +33,9 @@ afterEach(async () => {
 
 /** Through a connection of its own, as somebody else would see the file. */
 function seen(sql: string): readonly unknown[] {
-  const other = new Database(path)
+  const other = new DatabaseSync(path)
   try {
-    return other.prepare(sql).all([])
+    return other.prepare(sql).all()
   } finally {
     other.close()
   }
@@ -91,13 +91,60 @@ describe('group commit', () => {
     expect(seen('SELECT a FROM t')).toEqual([{ a: 7 }])
   })
 
-  test('every commit waits for the disk', async () => {
+  test('AUD-3 a write is acknowledged after its fsync, and those that arrive meanwhile share the next', async () => {
+    const waiting: (() => void)[] = []
+    const slow = createFileDriver({
+      path,
+      sync: (fd, done) => {
+        waiting.push(() => fdatasync(fd, done))
+      },
+    })
+    const acknowledged: number[] = []
+    const write = async (n: number) => {
+      await slow.write([insert(n)])
+      acknowledged.push(n)
+    }
+    const synced = async () => {
+      await vi.waitUntil(() => waiting.length > 0)
+      waiting.shift()?.()
+    }
+    await Promise.all([slow.write([CREATE]), synced()])
+    const first = write(1)
+    await vi.waitUntil(() => waiting.length === 1)
+    // The others can see it, but nobody was told.
+    expect(seen('SELECT a FROM t')).toEqual([{ a: 1 }])
+    const rest = [write(2), write(3)]
+    expect(acknowledged).toEqual([])
+    await Promise.all([first, synced()])
+    expect(acknowledged).toEqual([1])
+    await Promise.all([...rest, synced()])
+    expect(acknowledged).toEqual([1, 2, 3])
+    expect(slow.counters.commits).toBe(3)
+    await slow.close()
+  })
+
+  test('AUD-2 when the disk fails nothing is acknowledged, from then on', async () => {
+    let fails = false
+    const failing = createFileDriver({
+      path,
+      sync: (fd, done) => (fails ? done(new Error('EIO')) : fdatasync(fd, done)),
+    })
+    await failing.write([CREATE])
+    fails = true
+    await expect(failing.write([insert(1)])).rejects.toThrow(StoreUnavailable)
+    fails = false
+    await expect(failing.write([insert(2)])).rejects.toThrow('start the broker again')
+    expect(await failing.read([{ sql: 'SELECT 1 AS one', args: [] }])).toEqual([[{ one: 1 }]])
+    await failing.close()
+  })
+
+  test('the log is synced before it is copied into the file', async () => {
     const pragmas = ['synchronous', 'journal_mode', 'foreign_keys'].map((name) => ({
       sql: `PRAGMA ${name}`,
       args: [],
     }))
     expect(await driver.read(pragmas)).toEqual([
-      [{ synchronous: 2 }],
+      [{ synchronous: 1 }],
       [{ journal_mode: 'wal' }],
       [{ foreign_keys: 1 }],
     ])
@@ -108,7 +155,7 @@ describe('failure', () => {
   test('AUD-2 a lock held longer than the timeout refuses writes, and none after it is lost', async () => {
     await migrate(driver)
     const stores = storesOn(driver)
-    const blocker = new Database(path)
+    const blocker = new DatabaseSync(path)
     const acknowledged: string[] = []
     for (let round = 0; round < 10; round += 1) {
       blocker.exec('BEGIN IMMEDIATE')
@@ -175,7 +222,6 @@ describe('other processes', () => {
       bundle: true,
       platform: 'node',
       format: 'esm',
-      external: ['libsql'],
       logLevel: 'error',
     })
     return () => rmSync(script, { force: true })
@@ -209,7 +255,7 @@ describe('other processes', () => {
   test('AUD-2 of what two processes record under contention all that was acknowledged is there', async () => {
     await migrate(driver)
     const writers = [start(300, 2), start(300, 2)]
-    const blocker = new Database(path, { timeout: 1000 })
+    const blocker = new DatabaseSync(path, { timeout: 1000 })
     const running = () => writers.some(({ child }) => child.exitCode === null)
     await until(
       () => writers.every(({ lines }) => lines.includes('ready')),

@@ -61,20 +61,20 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     (await stores.audit.list({ session, cursor: null, limit: 1000 })).items
   const types = async (session: string) => (await eventsOf(session)).map(({ type }) => type)
 
-  test('an exchange reads the enabled bindings of exactly its methods and targets', async () => {
+  test('an exchange reads the enabled bindings of exactly its method and targets', async () => {
     const read = await stores.records.readExchange({
-      methods: ['ci', 'k8s', 'ci'],
+      method: 'ci',
       targets: ['crm', 'erp'],
       approvalHash: null,
     })
     expect(read).toMatchObject({ revision, killed: false, approval: null })
-    expect(read.bindings.map(({ name }) => name).sort()).toEqual(['ci-crm', 'other'])
+    expect(read.bindings.map(({ name }) => name).sort()).toEqual(['ci-crm'])
     expect(read.bindings.find(({ name }) => name === 'ci-crm')).toEqual(bindingOf())
   })
 
   test('an exchange is one read and two writes, an action one read and two writes', async () => {
     const before = { ...driver.counters }
-    await stores.records.readExchange({ methods: ['ci'], targets: ['crm'], approvalHash: 'h' })
+    await stores.records.readExchange({ method: 'ci', targets: ['crm'], approvalHash: 'h' })
     const session = sessionOf({ policyRevision: revision })
     const singleUse = [{ key: freshId('jti'), expiresAt: NOW + 60 }]
     await stores.records.recordDecision(
@@ -84,7 +84,12 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     expect(driver.counters.reads - before.reads).toBe(1)
     expect(driver.counters.writes - before.writes).toBe(2)
 
-    await stores.records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
+    await stores.records.readAction({
+      sessionId: session.id,
+      target: 'crm',
+      withHistory: true,
+      withApprovals: true,
+    })
     await stores.records.recordAction(actionOf(session))
     await stores.records.recordOutcome(outcomeOf(session.id))
     expect(driver.counters.reads - before.reads).toBe(2)
@@ -95,7 +100,12 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     const session = await open()
     const otherDriver = opened.connect()
     const other = storesOn(otherDriver)
-    await other.records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
+    await other.records.readAction({
+      sessionId: session.id,
+      target: 'crm',
+      withHistory: true,
+      withApprovals: true,
+    })
     expect((await other.records.recordAction(actionOf(session))).kind).toBe('recorded')
     expect(otherDriver.counters).toMatchObject({ reads: 1, writes: 1 })
   })
@@ -108,6 +118,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       sessionId: granted.id,
       target: 'crm',
       withHistory: true,
+      withApprovals: true,
     })
     expect(read).toMatchObject({ revision, killed: false, bindings: null })
     expect(read.session).toEqual(granted)
@@ -119,6 +130,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       sessionId: 'ses_none',
       target: 'crm',
       withHistory: true,
+      withApprovals: true,
     })
     expect(read.session).toBeNull()
     expect(read.bindings).toBeNull()
@@ -130,11 +142,18 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       sessionId: stale.id,
       target: 'crm',
       withHistory: true,
+      withApprovals: true,
     })
     expect(read.bindings).toEqual([bindingOf()])
     expect(
-      (await stores.records.readAction({ sessionId: stale.id, target: 'erp', withHistory: true }))
-        .bindings,
+      (
+        await stores.records.readAction({
+          sessionId: stale.id,
+          target: 'erp',
+          withHistory: true,
+          withApprovals: true,
+        })
+      ).bindings,
     ).toEqual([])
   })
 
@@ -200,7 +219,12 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     const id = freshId('apr')
     await stores.records.recordReview(reviewOf(id, session.id, NOW + 60))
     const [listed] = (
-      await stores.records.readAction({ sessionId: session.id, target: 'crm', withHistory: true })
+      await stores.records.readAction({
+        sessionId: session.id,
+        target: 'crm',
+        withHistory: true,
+        withApprovals: true,
+      })
     ).approvals
     expect(listed).toEqual({
       id,
@@ -227,7 +251,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     const decision = () => decide({ approvalId: id })
     expect(await stores.records.recordDecision(decision())).toBe('approval_used')
     await stores.approvals.decide(id, 'approved', NOW, eventOf('admin'))
-    const query = { methods: ['ci'], targets: ['crm'], approvalHash: `hash-of-${id}` }
+    const query = { method: 'ci', targets: ['crm'], approvalHash: `hash-of-${id}` }
     expect((await stores.records.readExchange(query)).approval).toMatchObject({
       id,
       state: 'approved',
@@ -252,6 +276,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       sessionId: session.id,
       target: 'crm',
       withHistory: true,
+      withApprovals: true,
     })
     expect(history.map(({ action }) => action['n'])).toEqual(
       Array.from({ length: 20 }, (_, index) => index + 6),

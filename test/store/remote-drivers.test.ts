@@ -30,7 +30,7 @@ describe('libSQL over HTTP', () => {
       const session = sessionOf()
       const decision = decisionOf(session.id)
       const outcomes = await Promise.allSettled([
-        stores.records.readExchange({ methods: ['m'], targets: ['t'], approvalHash: null }),
+        stores.records.readExchange({ method: 'm', targets: ['t'], approvalHash: null }),
         stores.records.recordDecision(decision),
         stores.records.recordGrant({ event: eventOf('grant'), session }),
         stores.policy.readRevision(),

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'libsql'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ACTION_STATEMENTS } from '../../functions/store/action-records.ts'
 import { APPROVAL_STATEMENTS } from '../../functions/store/approval-store.ts'
@@ -15,7 +15,7 @@ import { migrate } from '../../functions/store/migrate.ts'
 import { POLICY_STATEMENTS } from '../../functions/store/policy-store.ts'
 import { PURGE_STATEMENTS } from '../../functions/store/purge.ts'
 import { SECRET_STATEMENTS } from '../../functions/store/secret-store.ts'
-import { INSERT_SESSION, INSERT_SESSION_BINDINGS } from '../../functions/store/session-row.ts'
+import { INSERT_SESSION, INSERT_SESSION_BINDING } from '../../functions/store/session-row.ts'
 import { SESSION_STATEMENTS, SESSION_STATEMENTS_BY } from '../../functions/store/session-store.ts'
 import { SIGNING_KEY_STATEMENTS } from '../../functions/store/signing-key-store.ts'
 import { bindingOf, eventOf, storesOn } from './values.ts'
@@ -28,7 +28,7 @@ const HOT = {
   INSERT_EVENT_ALWAYS,
   INSERT_EVENT_ONCE,
   INSERT_SESSION,
-  INSERT_SESSION_BINDINGS,
+  INSERT_SESSION_BINDING,
   INSERT_APPROVAL,
 }
 
@@ -78,10 +78,10 @@ describe('statements', () => {
   const folder = mkdtempSync(join(tmpdir(), 'statements-'))
   const path = join(folder, 'store.db')
   const driver = createFileDriver({ path })
-  let connection: Database.Database
+  let connection: DatabaseSync
   beforeAll(async () => {
     await migrate(driver)
-    connection = new Database(path)
+    connection = new DatabaseSync(path)
   })
   afterAll(async () => {
     connection.close()
@@ -91,7 +91,7 @@ describe('statements', () => {
 
   const planOf = (sql: string): readonly string[] => {
     // The columns of EXPLAIN QUERY PLAN.
-    const rows = connection.prepare(`EXPLAIN QUERY PLAN ${sql}`).all([]) as { detail: string }[]
+    const rows = connection.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
     return rows.map(({ detail }) => detail)
   }
 
@@ -140,7 +140,7 @@ describe('statements', () => {
     const write = { changes, expectedRevision: 1, event: eventOf('admin') }
     expect(await stores.policy.write(write)).toBe(2)
     await driver.write([{ sql: 'ANALYZE', args: [] }])
-    const query = { methods: ['m-99'], targets: ['t-99999'], approvalHash: null }
+    const query = { method: 'm-99', targets: ['t-99999'], approvalHash: null }
     expect((await stores.records.readExchange(query)).bindings).toHaveLength(1)
     expect(hot.map(planOf)).toEqual(before)
     expect(before[0]?.join('\n')).toContain('USING INDEX binding_by_method_and_target')

@@ -155,7 +155,7 @@ describe.each(STORE_KINDS)('stores on %s', (kind) => {
     await change(bindings.map((object) => ({ op: 'put', kind: 'bindings', object }) as const))
     expect(driver.counters.writes - before).toBe(1)
     const read = await stores.records.readExchange({
-      methods: ['ci'],
+      method: 'ci',
       targets: ['t-2999'],
       approvalHash: null,
     })
