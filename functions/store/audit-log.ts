@@ -6,7 +6,7 @@ import type { Hashing } from '../core/ports.ts'
 import { StoreUnavailable } from '../core/records.ts'
 import { ChainHeads, Lanes } from './audit-chain.ts'
 import type { Driver, Row, Statement, Value } from './driver.ts'
-import { integerOrNull, only, textOrNull } from './row.ts'
+import { integerOrNull, textOrNull } from './row.ts'
 import type { RowSets } from './row.ts'
 
 /** The chain of everything that administration does. */

@@ -18,12 +18,14 @@ export type BrokerProcess = {
   stop(): Promise<void>
 }
 
-/** `policy` is told the origin that the broker will have. */
-export async function startBrokerProcess(options: {
+export type BrokerProcessOptions = {
   readonly env?: Readonly<Record<string, string>>
   readonly secrets?: readonly { name: string; value: string; origins: readonly string[] }[]
+  /** It is told the origin that the broker will have. */
   readonly policy: (issuer: string) => unknown
-}): Promise<BrokerProcess> {
+}
+
+export async function startBrokerProcess(options: BrokerProcessOptions): Promise<BrokerProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-peer-'))
   const port = await freePort()
   const scheme = options.env?.['SALLYPORT_TLS_CERT'] === undefined ? 'http' : 'https'

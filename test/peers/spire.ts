@@ -14,11 +14,17 @@ const MODULE = resolve(import.meta.dirname, 'spire')
 const BIN = resolve(import.meta.dirname, '../../.cache/bin')
 const PROGRAMS = ['spire-server', 'spire-agent'] as const
 const START_TIMEOUT_MS = 60_000
+const KEYS_FILE = 'keys.json'
 
 export type Spire = {
+  readonly trustDomain: string
   readonly bundleUrl: string
-  /** The certificate of the bundle endpoint, for NODE_EXTRA_CA_CERTS. */
+  /** The certificate of an `https_web` endpoint, for NODE_EXTRA_CA_CERTS. */
   readonly caFile: string
+  /** Where the server keeps its private keys (SPIRE's `disk` key manager). */
+  readonly keysFile: string
+  /** Runs `spire-server` with a command; what it prints. */
+  server(...args: string[]): Promise<string>
   /** The JWT-SVID of this very process, from the Workload API. */
   fetchJwtSvid(audience: string): Promise<string>
   /** Its X509-SVID: chain and key in PEM. */
@@ -48,7 +54,11 @@ export async function buildSpire(): Promise<void> {
 }
 
 /** One trust domain, one agent, one entry: every process of this user is `spiffeId`. */
-export async function startSpire(trustDomain: string, spiffeId: string): Promise<Spire> {
+export async function startSpire(
+  trustDomain: string,
+  spiffeId: string,
+  { profile = 'https_web' }: { readonly profile?: 'https_web' | 'https_spiffe' } = {},
+): Promise<Spire> {
   const folder = await mkdtemp(join(tmpdir(), 'spire-'))
   const [serverPort, bundlePort] = [await freePort(), await freePort()]
   const serverSocket = join(folder, 'server.sock')
@@ -63,7 +73,10 @@ export async function startSpire(trustDomain: string, spiffeId: string): Promise
   try {
     await makeCertificate(folder)
     const serverConfig = join(folder, 'server.conf')
-    await writeFile(serverConfig, serverConf({ folder, trustDomain, serverPort, bundlePort }))
+    await writeFile(
+      serverConfig,
+      serverConf({ folder, trustDomain, profile, serverPort, bundlePort }),
+    )
     const serverProcess = start('spire-server', ['run', '-config', serverConfig], folder)
     children.push(serverProcess)
     await eventually(() => server('healthcheck'), serverProcess)
@@ -86,8 +99,11 @@ export async function startSpire(trustDomain: string, spiffeId: string): Promise
     const selector = ['-selector', `unix:uid:${process.getuid?.() ?? 0}`]
     await server('entry', 'create', ...entry, ...selector)
     return {
+      trustDomain,
       bundleUrl: `https://127.0.0.1:${bundlePort}`,
       caFile: join(folder, 'cert.pem'),
+      keysFile: join(folder, KEYS_FILE),
+      server,
       async fetchJwtSvid(audience) {
         // The agent learns of a new entry at its next sync, some seconds later.
         const args = ['api', 'fetch', 'jwt', '-audience', audience, '-output', 'json']
@@ -128,8 +144,16 @@ async function makeCertificate(folder: string): Promise<void> {
 
 type ConfFacts = { readonly folder: string; readonly trustDomain: string; serverPort: number }
 
-function serverConf(facts: ConfFacts & { readonly bundlePort: number }): string {
-  const { folder, trustDomain, serverPort, bundlePort } = facts
+function serverConf(
+  facts: ConfFacts & { readonly profile: string; readonly bundlePort: number },
+): string {
+  const { folder, trustDomain, profile, serverPort, bundlePort } = facts
+  const serving = `
+        serving_cert_file {
+          cert_file_path = "${folder}/cert.pem"
+          key_file_path = "${folder}/key.pem"
+          file_sync_interval = "1h"
+        }`
   return `
 server {
   bind_address = "127.0.0.1"
@@ -142,13 +166,8 @@ server {
     bundle_endpoint {
       address = "127.0.0.1"
       port = ${bundlePort}
-      refresh_hint = "5m"
-      profile "https_web" {
-        serving_cert_file {
-          cert_file_path = "${folder}/cert.pem"
-          key_file_path = "${folder}/key.pem"
-          file_sync_interval = "1h"
-        }
+      refresh_hint = "30s"
+      profile "${profile}" {${profile === 'https_web' ? serving : ''}
       }
     }
   }
@@ -157,7 +176,7 @@ plugins {
   DataStore "sql" {
     plugin_data { database_type = "sqlite3" connection_string = "${folder}/server.sqlite3" }
   }
-  KeyManager "memory" { plugin_data {} }
+  KeyManager "disk" { plugin_data { keys_path = "${folder}/${KEYS_FILE}" } }
   NodeAttestor "join_token" { plugin_data {} }
 }
 `
@@ -173,6 +192,7 @@ agent {
   trust_bundle_path = "${folder}/bundle.pem"
   data_dir = "${folder}/agent"
   log_level = "WARN"
+  experimental { sync_interval = "1s" }
 }
 plugins {
   KeyManager "memory" { plugin_data {} }
