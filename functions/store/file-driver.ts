@@ -1,7 +1,7 @@
 // The embedded file of one Node process, by Node's own SQLite (docs/decisions/0006-node-sqlite.md).
 // Concurrent writes share one transaction and one fsync (group commit). The fsync is our own, so that the
 // event loop does not wait for the disk: a write is acknowledged after it and never before.
-import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, fdatasync, fdatasyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { StoreUnavailable } from '../core/records.ts'
@@ -42,6 +42,8 @@ const DEFAULT_MAX_QUEUED = 4096
 const MAX_GROUP = 256
 /** Pages kept in memory: the upper levels of the indexes of a large log, and what was written of late. */
 const CACHE_KIB = 8 * 1024
+/** 16 MiB of log before it is copied into the file: pages that change often are then copied once for many writes. */
+const CHECKPOINT_PAGES = 4096
 /** Statements are static text, so that the cache has an end; migrations alone could pass it. */
 const MAX_PREPARED = 256
 const NO_ROWS: readonly Row[] = []
@@ -127,27 +129,33 @@ class EmbeddedFile implements FileDriver {
     const outcomes = this.#allTogether(group) ?? this.#eachByItself(group)
     this.counters.commits += 1
     if (!outcomes.some(({ ok }) => ok)) return outcomes
-    const failure = await this.#sync()
+    const failure = await this.#sync(group.length === 1)
     if (failure === null) return outcomes
     this.#diskFailure = failure
     return group.map(() => ({ ok: false, cause: failure }))
   }
 
   /**
-   * What PRAGMA synchronous = FULL does within COMMIT, after it and off the event loop. A frame of the log
-   * that is durable makes all before it durable.
+   * What PRAGMA synchronous = FULL does within COMMIT. A frame of the log that is durable makes all before
+   * it durable. Off the event loop, but for a write that nobody else waits with: there a change of threads
+   * costs about what the disk does.
    */
-  #sync(): Promise<Error | null> {
-    const { path, sync = fdatasync } = this.#options
-    if (path === ':memory:') return Promise.resolve(null)
-    return new Promise((resolve) => {
-      try {
-        this.#log ??= openSync(`${path}-wal`, 'r+')
-        sync(this.#log, resolve)
-      } catch (cause) {
-        resolve(cause instanceof Error ? cause : new Error(String(cause)))
+  async #sync(isAlone: boolean): Promise<Error | null> {
+    const { path, sync } = this.#options
+    if (path === ':memory:') return null
+    try {
+      const log = (this.#log ??= openSync(`${path}-wal`, 'r+'))
+      if (sync === undefined && isAlone) {
+        fdatasyncSync(log)
+        return null
       }
-    })
+      return await new Promise<Error | null>((resolve) => {
+        const begin = sync ?? fdatasync
+        begin(log, resolve)
+      })
+    } catch (cause) {
+      return cause instanceof Error ? cause : new Error(String(cause))
+    }
   }
 
   /** What nearly always happens: nothing fails. Null, and nothing was done, when a batch of the group does. */
@@ -286,6 +294,7 @@ function open({ path, busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS }: FileDriverOptio
   connection.exec('PRAGMA journal_mode = WAL')
   // Syncs the log before each checkpoint, and the file after it; the fsync of each commit is #sync.
   connection.exec('PRAGMA synchronous = NORMAL')
+  connection.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   connection.exec('PRAGMA foreign_keys = ON')
   connection.exec(`PRAGMA cache_size = -${CACHE_KIB}`)
   return connection
