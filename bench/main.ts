@@ -4,9 +4,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureBindings, measureMemory, MEMORY_OPTIONS } from './growth.ts'
+import { measureMethods, type MethodLength } from './methods.ts'
 import { type Length, measureNodePaths } from './paths.ts'
 import { startNodeBroker, startPeer } from './processes.ts'
-import { type Report, tableOf } from './report.ts'
+import { type MethodReport, methodTableOf, type Report, tableOf } from './report.ts'
 import { countRoundTrips } from './round-trips.ts'
 import { buildBundles, bundleSizes } from './sizes.ts'
 import { measureStarts } from './starts.ts'
@@ -15,16 +16,18 @@ import { measureWorkerPaths } from './worker.ts'
 
 const HELP = `npm run bench [-- options]
 
-Builds the bundles and measures them on this machine, over loopback only. About six minutes.
+Builds the bundles and measures them on this machine, over loopback only. About seven minutes.
 
   --quick      short runs without the Worker and the bindings: for a look, not for a record
+  --methods    only what it costs to verify one attestation of each kind (half a minute)
   --memory     also the memory over 100,000 exchanges (some four minutes more)
   --no-worker  without the Worker bundle
   --no-build   measures what stands in dist/
   --json       prints the JSON instead of the table
   --help       this text
 
-The JSON of each run is kept as .cache/bench/<time>.json and .cache/bench/latest.json.
+The JSON of each run is kept as .cache/bench/<time>.json and .cache/bench/latest.json, that of --methods
+as .cache/bench/methods-<time>.json and .cache/bench/methods-latest.json.
 docs/benchmarks.md tells how to read it.`
 
 const FULL: Length = { warmUpRequests: 12_000, seconds: 3, rounds: 5 }
@@ -32,11 +35,13 @@ const QUICK: Length = { warmUpRequests: 2_000, seconds: 1, rounds: 1 }
 /** The Worker is several times slower here; its figures are for comparison with themselves. */
 const WORKER: Length = { warmUpRequests: 1_500, seconds: 3, rounds: 3 }
 const BINDINGS: Length = { warmUpRequests: 3_000, seconds: 2, rounds: 5 }
+const METHODS: MethodLength = { warmUpCalls: 10_000, maxWarmUpMs: 1_200, rounds: 11, sliceMs: 30 }
 const MEMORY_MARKS = [10_000, 50_000, 100_000]
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    methods: { type: 'boolean', default: false },
     memory: { type: 'boolean', default: false },
     'no-worker': { type: 'boolean', default: false },
     'no-build': { type: 'boolean', default: false },
@@ -46,6 +51,7 @@ const { values: flags } = parseArgs({
 })
 
 if (flags.help) console.log(HELP)
+else if (flags.methods) await methodsAlone()
 else await main()
 
 async function main(): Promise<void> {
@@ -53,11 +59,23 @@ async function main(): Promise<void> {
   // What is measured is what is shipped.
   if (!flags['no-build']) buildBundles()
   const report = await measureAll(loadAverage)
+  publish(report, '', () => tableOf(report))
+}
+
+async function methodsAlone(): Promise<void> {
+  const loadAverage = loadavg()[0] ?? NaN
+  const report = { machine: machine(loadAverage), methods: await measureMethods(METHODS) }
+  publish(report, 'methods-', () => methodTableOf(report))
+}
+
+function publish(report: MethodReport, prefix: string, table: () => string): void {
   const json = JSON.stringify(report, null, 2)
   mkdirSync('.cache/bench', { recursive: true })
   const stamp = report.machine.date.replaceAll(/[:.]/g, '-')
-  for (const name of [stamp, 'latest']) writeFileSync(`.cache/bench/${name}.json`, `${json}\n`)
-  console.log(flags.json ? json : tableOf(report))
+  for (const name of [stamp, 'latest']) {
+    writeFileSync(`.cache/bench/${prefix}${name}.json`, `${json}\n`)
+  }
+  console.log(flags.json ? json : table())
 }
 
 async function measureAll(loadAverage: number): Promise<Report> {
@@ -70,6 +88,8 @@ async function measureAll(loadAverage: number): Promise<Report> {
     step('round trips and starts')
     const roundTrips = await countRoundTrips(origin.url, issuer)
     const starts = await measureStarts(flags.quick ? 3 : 9)
+    step('one attestation of each kind')
+    const methods = await measureMethods(METHODS)
     step('the paths on Node')
     const onNode = await nodeFigures(origin, issuer)
     step('the paths on workerd, the bindings')
@@ -78,6 +98,7 @@ async function measureAll(loadAverage: number): Promise<Report> {
       machine: machine(loadAverage),
       ...onNode,
       roundTrips,
+      methods,
       sizes: bundleSizes(),
       starts,
       worker:

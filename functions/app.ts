@@ -64,6 +64,7 @@ export async function createApp(platform: Platform, config: Config): Promise<App
     },
     async maintain() {
       await keys.ensure()
+      await services.keySets.refreshBundles()
       if (config.kekPrevious !== null) await resealSecrets({ store: stores.secrets, sealer })
       await stores.purge(platform.clock.nowSeconds())
     },

@@ -13,7 +13,7 @@ import type { Config } from './config.ts'
 import { createHandleKeys, type HandleKeys } from './crypto/handle-keys.ts'
 import { createSealer } from './crypto/seal.ts'
 import { createEvaluatorTypes } from './intent-evaluators/index.ts'
-import { createKeySets } from './net/key-sets.ts'
+import { createKeySets, type KeySets } from './net/key-sets.ts'
 import type { Reach } from './net/outbound.ts'
 import type { Platform } from './platform.ts'
 import { systemTimers } from './platforms/system.ts'
@@ -27,6 +27,7 @@ import { createTargetTypes } from './targets/index.ts'
 export type Services = {
   readonly stores: Stores
   readonly keys: HandleKeys
+  readonly keySets: Pick<KeySets, 'refreshBundles'>
   readonly types: PolicyTypes
   readonly sealer: ReturnType<typeof createSealer>
   /** Everything either path needs. */
@@ -86,7 +87,7 @@ export function createServices(platform: Platform, config: Config): Services {
     issuer: config.issuer,
     isKilled: () => platform.env('SALLYPORT_KILL') === '1',
   }
-  return { stores, keys, types, sealer, paths }
+  return { stores, keys, keySets, types, sealer, paths }
 }
 
 function verifierOf(keys: HandleKeys): HandleVerifier {

@@ -149,7 +149,7 @@ export const METHOD_ROWS: readonly MethodRow[] = [
       },
     ],
     runtimes:
-      'every entry; `https_spiffe` needs Node or Lambda and is refused when saved on Workers',
+      'every entry; `https_spiffe` needs Node or Lambda and is refused when saved on Workers. The roots that it learned live in memory, and a new process begins with those of `bundle`: give it the root of an UpstreamAuthority, or a `ca_ttl` longer than your releases. A Node process follows the bundle every ten minutes without any traffic; a function that sleeps through a whole rotation knows nobody any more until `bundle` is renewed, and believes the old keys for `max_stale_seconds`',
   },
   {
     type: 'spiffe-x509',

@@ -104,10 +104,19 @@ function noteUnsafeSessions(
   if (reader.get('session_names') !== undefined) {
     reader.note({ code: 'unsafe', message }, 'session_names')
   }
-  for (const [name] of rules.match) {
-    if (name !== 'session_name' && name !== '/session_name') continue
+  for (const [name, matcher] of rules.match) {
+    const isSession = name === 'session_name' || name === '/session_name'
+    const isArn = name === 'arn' || name === '/arn'
+    if (!isSession && !(isArn && leavesRoleOpen(matcher))) continue
     reader.note({ code: 'unsafe', message }, 'match', name)
   }
+}
+
+/** `…:assumed-role/*` + `/name` rests on the name of the session just the same. */
+function leavesRoleOpen(matcher: ClaimMatcher): boolean {
+  if (typeof matcher !== 'object' || !('glob' in matcher)) return false
+  const [, role = '', session = ''] = matcher.glob.split(':').slice(5).join(':').split('/')
+  return role.includes('*') && session !== '' && session !== '*' && session !== '**'
 }
 
 /** For development, and a loopback address whatever else may be reached. */

@@ -8,8 +8,12 @@ import { TOKEN_TYPES } from '../core/token.ts'
 
 const MAX_SUBJECT_LENGTH = 2048
 
-/** Keycloak names the kind of a token in the payload, and signs them all with the same keys. */
-const REFUSED_PAYLOAD_TYPES = ['Refresh', 'Offline', 'Logout']
+/**
+ * Servers that sign every kind of token with the same keys name the kind in the payload or in what they
+ * answer: Keycloak in `typ`, Hydra in `token_use`, others in `token_type`.
+ */
+const KIND_CLAIMS = ['typ', 'token_use', 'token_type']
+const REFUSED_KIND = /^(?:refresh|offline|logout)(?:[^a-z]|$)/i
 
 /** Refuses tokens of another kind by their shape, where the header does not tell (JW-12, AUTH-5). */
 export function kindFault(claims: JsonObject, tokenType: string): AttestationFault | null {
@@ -18,10 +22,13 @@ export function kindFault(claims: JsonObject, tokenType: string): AttestationFau
   // Bound to a key, and nothing here proves possession of it: not a bearer token (AUTH-7, WI-01).
   if (Object.hasOwn(claims, 'cnf')) return { reason: 'type_not_allowed', claim: 'cnf' }
   const { typ, token_use: tokenUse } = claims
-  if (typeof typ === 'string' && REFUSED_PAYLOAD_TYPES.includes(typ)) {
-    return { reason: 'type_not_allowed', claim: 'typ' }
-  }
+  const refused = KIND_CLAIMS.find((claim) => REFUSED_KIND.test(textOf(claims[claim])))
+  if (refused !== undefined) return { reason: 'type_not_allowed', claim: refused }
   return tokenType === TOKEN_TYPES.idToken ? idTokenFault(claims, typ, tokenUse) : null
+}
+
+function textOf(value: JsonObject[string] | undefined): string {
+  return typeof value === 'string' ? value : ''
 }
 
 /** What was announced as an ID token is held to it (TX-07; OpenID Connect Core §2). */
@@ -48,24 +55,30 @@ export function timeFault(
 ): AttestationFault | null {
   const { exp, nbf, iat } = claims
   if (exp === undefined) return { reason: 'missing_claim', claim: 'exp' }
-  for (const [claim, value] of Object.entries({ exp, nbf, iat })) {
-    if (value !== undefined && !isInstant(value)) return { reason: 'claim_type', claim }
-  }
-  // The loop above has left finite numbers and undefined.
-  const [end, start, issued] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
+  if (!isInstant(exp)) return { reason: 'claim_type', claim: 'exp' }
+  if (nbf !== undefined && !isInstant(nbf)) return { reason: 'claim_type', claim: 'nbf' }
+  if (iat !== undefined && !isInstant(iat)) return { reason: 'claim_type', claim: 'iat' }
   const { now, maxLifetimeSeconds } = limits
-  if (end <= now - CLOCK_SKEW_SECONDS) return { reason: 'expired', claim: 'exp' }
-  for (const [claim, value] of Object.entries({ nbf: start, iat: issued })) {
-    if (value === undefined) continue
-    if (value > now + CLOCK_SKEW_SECONDS) return { reason: 'not_yet_valid', claim }
-    if (value > end) return { reason: 'claim_mismatch', claim }
-  }
-  return end - (issued ?? now) > maxLifetimeSeconds
+  if (exp <= now - CLOCK_SKEW_SECONDS) return { reason: 'expired', claim: 'exp' }
+  const span = { now, end: exp }
+  const early = startFault('nbf', nbf, span) ?? startFault('iat', iat, span)
+  if (early !== null) return early
+  return exp - (iat ?? now) > maxLifetimeSeconds
     ? { reason: 'lifetime_too_long', claim: 'exp', expected: String(maxLifetimeSeconds) }
     : null
 }
 
-function isInstant(value: JsonObject[string]): boolean {
+function startFault(
+  claim: string,
+  start: number | undefined,
+  { now, end }: { readonly now: Seconds; readonly end: number },
+): AttestationFault | null {
+  if (start === undefined) return null
+  if (start > now + CLOCK_SKEW_SECONDS) return { reason: 'not_yet_valid', claim }
+  return start > end ? { reason: 'claim_mismatch', claim } : null
+}
+
+function isInstant(value: JsonObject[string]): value is number {
   return typeof value === 'number' && Number.isFinite(value)
 }
 

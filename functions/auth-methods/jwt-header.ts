@@ -20,7 +20,7 @@ const MAX_KID_LENGTH = 256
  * `x5t` and `x5t#S256` are not here: GitHub and Entra send them, they are a name and not a key, and
  * nothing reads them.
  */
-const REFUSED_MEMBERS = [
+const REFUSED_MEMBERS: ReadonlySet<string> = new Set([
   'trust_chain',
   'epk',
   'apu',
@@ -30,7 +30,7 @@ const REFUSED_MEMBERS = [
   'p2s',
   'p2c',
   'nonce',
-] as const
+])
 
 /**
  * Types of a plain JWT. Every other type is refused, `at+jwt` of any issuer included: a token that was
@@ -68,8 +68,9 @@ export function headerFault(header: JsonObject, rules: HeaderRules): Attestation
 function memberFault(header: JsonObject, rules: HeaderRules): AttestationFault | null {
   const refused =
     refusedHeaderMember(header) ??
-    REFUSED_MEMBERS.find((member) => Object.hasOwn(header, member)) ??
-    Object.keys(header).find((member) => rules.onlyMembers?.includes(member) === false)
+    Object.keys(header).find(
+      (member) => REFUSED_MEMBERS.has(member) || rules.onlyMembers?.includes(member) === false,
+    )
   return refused === undefined
     ? null
     : { reason: 'header_not_allowed', claim: refused.slice(0, MAX_KID_LENGTH) }

@@ -18,27 +18,40 @@ type SignatureEvidence = JsonObject
 
 type Proof = Result<SignatureEvidence, AttestationFault>
 
-export type ProveSignature = (jws: UntrustedJws, rules: KeyRules) => Promise<Proof>
+/** A check that has begun, on another thread where the runtime has one. Never rejects. */
+export type SignatureCheck = { readonly proof: Promise<Proof> }
+
+/** What has begun for one parsed token, by questionOf(); it dies with the token. */
+export type SignatureChecks = Map<string, Promise<SignatureCheck>>
+
+export type ProveSignature = (
+  jws: UntrustedJws,
+  rules: KeyRules,
+  begun: { readonly question: string; readonly checks: SignatureChecks },
+) => Promise<SignatureCheck>
 
 /**
- * A prover that answers once for the same parsed token and the same keys. Expects a header that passed
+ * A prover that begins once for the same parsed token and the same keys. Expects a header that passed
  * headerFault(): `alg` is on the method's list and `kid` is a name.
  */
 export function signatureProver(keySets: KeySets): ProveSignature {
-  // A parsed token dies with its request, and its answers with it.
-  const proofs = new WeakMap<UntrustedJws, Map<string, Promise<Proof>>>()
-  return (jws, rules) => {
-    const known = proofs.get(jws) ?? new Map<string, Promise<Proof>>()
-    proofs.set(jws, known)
-    const { keys, keyUse = null, config } = rules
-    const question = canonicalJson([{ ...keys }, keyUse, config.maxStaleSeconds])
-    const proof = known.get(question) ?? prove(jws, rules, keySets)
-    known.set(question, proof)
-    return proof
+  return (jws, rules, { question, checks }) => {
+    const check = checks.get(question) ?? begin(jws, rules, keySets)
+    checks.set(question, check)
+    return check
   }
 }
 
-async function prove(jws: UntrustedJws, rules: KeyRules, keySets: KeySets): Promise<Proof> {
+/** Equal where the answer must be; told once when a method is compiled. */
+export function questionOf({ keys, keyUse, config }: KeyRules): string {
+  return canonicalJson([{ ...keys }, keyUse ?? null, config.maxStaleSeconds])
+}
+
+async function begin(
+  jws: UntrustedJws,
+  rules: KeyRules,
+  keySets: KeySets,
+): Promise<SignatureCheck> {
   // headerFault() has seen two texts.
   const { alg, kid } = jws.header as { readonly alg: string; readonly kid: string }
   const found = await keySets.find(rules.keys, {
@@ -49,27 +62,31 @@ async function prove(jws: UntrustedJws, rules: KeyRules, keySets: KeySets): Prom
   })
   if (!found.ok) {
     const { reason, rule } = found.failure
-    return fail({ reason, claim: 'kid', ...(rule === undefined ? {} : { got: rule }) })
+    return refused({ reason, claim: 'kid', ...(rule === undefined ? {} : { got: rule }) })
   }
   const { key, ageSeconds } = found.value
   // One key, one algorithm: said again where it counts (JB-01).
   if (key.kid !== kid || !key.algorithms.includes(alg)) {
-    return fail({ reason: 'key_mismatch', claim: 'alg' })
+    return refused({ reason: 'key_mismatch', claim: 'alg' })
   }
-  const verdict = await verdictOf(key, alg, jws)
-  if (verdict === null) return fail({ reason: 'verifier_error', claim: 'alg', got: alg })
-  return verdict ? ok({ alg, kid, jwks_age_s: ageSeconds }) : fail({ reason: 'bad_signature' })
+  return { proof: proofBy(key, jws, { alg, kid, jwks_age_s: ageSeconds }) }
 }
 
-/** Null where the runtime cannot verify with this key at all; its error text is not for the log. */
-async function verdictOf(
+function refused(fault: AttestationFault): SignatureCheck {
+  return { proof: Promise.resolve(fail(fault)) }
+}
+
+async function proofBy(
   key: VerificationKey,
-  alg: string,
   jws: UntrustedJws,
-): Promise<boolean | null> {
+  evidence: { readonly alg: string; readonly kid: string; readonly jwks_age_s: number },
+): Promise<Proof> {
+  const { alg } = evidence
   try {
-    return await key.verify(alg, jws.signingInput, jws.signature)
+    const verdict = await key.verify(alg, jws.signingInput, jws.signature)
+    return verdict ? ok(evidence) : fail({ reason: 'bad_signature' })
   } catch {
-    return null
+    // The runtime cannot verify with this key at all; its error text is not for the log.
+    return fail({ reason: 'verifier_error', claim: 'alg', got: alg })
   }
 }

@@ -23,7 +23,13 @@ import type { JwtConfig } from './jwt-config.ts'
 import { explainJwt } from './jwt-explain.ts'
 import { headerFault, type HeaderRules } from './jwt-header.ts'
 import { FORM_RULES, firstFault, ruleFault, singleUseOf, subjectClaim } from './jwt-rules.ts'
-import { signatureProver, type ProveSignature } from './jwt-signature.ts'
+import {
+  type ProveSignature,
+  questionOf,
+  type SignatureCheck,
+  type SignatureChecks,
+  signatureProver,
+} from './jwt-signature.ts'
 
 export type AuthMethodDeps = {
   readonly keySets: KeySets
@@ -102,7 +108,7 @@ export function selectByClaims(
   attestation: UntrustedAttestation,
 ): Result<UntrustedSelector, AttestationFault> {
   if (!JWT_TOKEN_TYPES.includes(attestation.tokenType)) return fail({ reason: 'unsupported_type' })
-  const jws = parsed(attestation)
+  const { jws } = parsed(attestation)
   if (!jws.ok) return jws
   const { sub, iss } = jws.value.payload
   if (typeof sub === 'string' && claimsToBeSpiffeId(sub)) {
@@ -115,18 +121,24 @@ export function selectByClaims(
   return ok({ by: 'issuer', issuer: iss })
 }
 
-// Keyed by the attestation object, which one request holds and then drops.
-const parses = new WeakMap<UntrustedAttestation, Result<UntrustedJws, AttestationFault>>()
+type Parsed = {
+  readonly jws: Result<UntrustedJws, AttestationFault>
+  readonly checks: SignatureChecks
+}
 
-function parsed(attestation: UntrustedAttestation): Result<UntrustedJws, AttestationFault> {
+// Keyed by the attestation object, which one request holds and then drops.
+const parses = new WeakMap<UntrustedAttestation, Parsed>()
+
+function parsed(attestation: UntrustedAttestation): Parsed {
   const known = parses.get(attestation)
   if (known !== undefined) return known
-  const jws = parseCompactJws(attestation.token)
-  parses.set(attestation, jws)
-  return jws
+  const fresh = { jws: parseCompactJws(attestation.token), checks: new Map() }
+  parses.set(attestation, fresh)
+  return fresh
 }
 
 export function compileJwtMethod(member: JwtMember, deps: JwtFamily): CompiledAuthMethod {
+  const prove = proverOf(member, deps)
   return {
     name: member.method.name,
     type: member.method.type,
@@ -135,19 +147,28 @@ export function compileJwtMethod(member: JwtMember, deps: JwtFamily): CompiledAu
     asks: member.confirm !== undefined,
     accepts: (claims) => ruleFault({ claims, tokenType: '', member, deps }) === null,
     explain: (attestation) =>
-      explainJwt({ tokenType: attestation.tokenType, jws: parsed(attestation) }, member, deps),
-    verify: (attestation) => verify(attestation, member, deps),
+      explainJwt({ tokenType: attestation.tokenType, jws: parsed(attestation).jws }, member, deps),
+    verify: (attestation) => verify(attestation, { member, deps, prove }),
   }
+}
+
+type Prove = (jws: UntrustedJws, checks: SignatureChecks) => Promise<SignatureCheck>
+
+/** The prover of the family for the keys of one member; without keys the issuer itself vouches. */
+function proverOf(member: JwtMember, deps: JwtFamily): Prove {
+  if (member.keys === null) return async () => ({ proof: Promise.resolve(ok({})) })
+  const question = questionOf(member)
+  return (jws, checks) => deps.prove(jws, member, { question, checks })
 }
 
 async function verify(
   attestation: UntrustedAttestation,
-  member: JwtMember,
-  deps: JwtFamily,
+  site: { readonly member: JwtMember; readonly deps: JwtFamily; readonly prove: Prove },
 ): Promise<Result<Identity, AttestationFault>> {
+  const { member, deps, prove } = site
   const { tokenType, token } = attestation
   if (!JWT_TOKEN_TYPES.includes(tokenType)) return fail({ reason: 'unsupported_type' })
-  const jws = parsed(attestation)
+  const { jws, checks } = parsed(attestation)
   if (!jws.ok) return jws
   const chain = actorChain(jws.value.payload)
   if (!chain.ok) return fail({ reason: 'malformed', claim: 'act' })
@@ -158,9 +179,12 @@ async function verify(
     headerFault(jws.value.header, member.header) ??
     firstFault(FORM_RULES, { claims, tokenType, member, deps })
   if (unusable !== null) return fail(unusable)
-  const proof = member.keys === null ? ok({}) : await deps.prove(jws.value, member)
-  if (!proof.ok) return proof
+  const check = await prove(jws.value, checks)
+  // Meanwhile the signature is being checked; what is found out here counts for nothing unless it holds.
   const refused = ruleFault({ claims, tokenType, member, deps })
+  const attestationHash = deps.hashing.sha256Hex(token)
+  const proof = await check.proof
+  if (!proof.ok) return proof
   if (refused !== null) return fail(refused)
   const confirmed = member.confirm === undefined ? ok({}) : await member.confirm(token, claims)
   if (!confirmed.ok) return refusedByAuthority(confirmed.failure)
@@ -175,7 +199,7 @@ async function verify(
     claims: member.withoutCallersOwn?.(claims) ?? claims,
     act,
     expiresAt: Math.floor(claims['exp'] as number),
-    attestationHash: deps.hashing.sha256Hex(token),
+    attestationHash,
     ...(singleUse.value === null ? {} : { singleUse: singleUse.value }),
     evidence: { ...proof.value, ...confirmed.value },
   })

@@ -3,8 +3,8 @@
 // account is seen only when its token expires (K8S-1): pin `/kubernetes.io/serviceaccount/uid` in
 // `match`, and keep tokens short.
 import type { AttestationFault, AuthMethodType } from '../core/auth-method.ts'
-import { claimAt } from '../core/claim-match.ts'
 import type { JsonObject } from '../core/identity.ts'
+import { isJsonObject } from '../core/json.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
 import { ASYMMETRIC_ALGORITHMS } from '../crypto/jws.ts'
 import type { KeySource } from '../net/key-sets.ts'
@@ -12,6 +12,7 @@ import { ConfigReader, type Mistake } from './config-reader.ts'
 import { type Authority, compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
 import { JWT_MEMBERS, readIssuer, readJwtConfig } from './jwt-config.ts'
 import { isPlainJwtType } from './jwt-header.ts'
+import { setsApart } from './shared-issuers.ts'
 import { readTokenReview, type TokenReview, tokenReviewer } from './token-review.ts'
 
 const MEMBERS = [
@@ -89,7 +90,7 @@ function read(method: AuthMethodPolicy, family: JwtFamily) {
     audiences: config.audiences,
     issuer,
     allowed,
-    pinned: config.match.length > 0,
+    pinned: setsApart(config.match),
   })
   return { reader, config, issuer, keys, allowed, review }
 }
@@ -168,17 +169,25 @@ function nestedFault(claims: JsonObject, namespace: string, name: string): Attes
   if (Object.hasOwn(claims, 'kubernetes.io/serviceaccount/namespace')) {
     return { reason: 'type_not_allowed', claim: 'kubernetes.io/serviceaccount/namespace' }
   }
-  const expectations = [
-    ['/kubernetes.io/namespace', namespace],
-    ['/kubernetes.io/serviceaccount/name', name],
-  ] as const
-  for (const [claim, expected] of expectations) {
-    const value = claimAt(claims, claim)
+  const nested = objectAt(claims, 'kubernetes.io')
+  const account = objectAt(nested, 'serviceaccount')
+  for (const [claim, value, expected] of [
+    ['/kubernetes.io/namespace', nested['namespace'], namespace],
+    ['/kubernetes.io/serviceaccount/name', account['name'], name],
+  ] as const) {
     if (value === undefined) return { reason: 'missing_claim', claim }
     if (value !== expected) return { reason: 'claim_mismatch', claim, expected }
   }
-  const uid = '/kubernetes.io/serviceaccount/uid'
-  return typeof claimAt(claims, uid) === 'string' ? null : { reason: 'missing_claim', claim: uid }
+  return typeof account['uid'] === 'string'
+    ? null
+    : { reason: 'missing_claim', claim: '/kubernetes.io/serviceaccount/uid' }
+}
+
+const NOTHING: JsonObject = {}
+
+function objectAt(parent: JsonObject, member: string): JsonObject {
+  const value = parent[member]
+  return isJsonObject(value) ? value : NOTHING
 }
 
 function listFault(

@@ -86,8 +86,7 @@ async function verify(
     method: method.name,
     methodType: method.type,
     kind: method.subject,
-    // subjectFault() has seen a text.
-    subject: claims[subjectClaim(claims, config)] as string,
+    subject: subjectOf(claims, config),
     claims,
     act,
     // timeFault() has seen a finite number, where there is one.
@@ -120,6 +119,16 @@ function subjectClaim(claims: JsonObject, { kind }: IntrospectionConfig): string
   return kind === 'introspection' && claims['sub'] === undefined ? 'client_id' : 'sub'
 }
 
+/** Users and clients have names of their own: a client that is called like a user is not the user. */
+const CLIENT_SUBJECT = 'client_id='
+
+function subjectOf(claims: JsonObject, config: IntrospectionConfig): string {
+  const claim = subjectClaim(claims, config)
+  // subjectFault() has seen a text.
+  const subject = claims[claim] as string
+  return claim === 'client_id' ? `${CLIENT_SUBJECT}${subject}` : subject
+}
+
 /** Every rule of the method that does not depend on time: also what an open session is held to. */
 function ruleFault(
   claims: JsonObject,
@@ -139,6 +148,9 @@ function ruleFault(
       : audienceFault(claims, { configured: config.audiences, sole: false })) ??
     subjectFault(claims, claim)
   if (fault !== null) return fault
+  if (claim === 'sub' && String(claims['sub']).startsWith(CLIENT_SUBJECT)) {
+    return { reason: 'claim_mismatch', claim }
+  }
   if (claimsToBeSpiffeId(String(claims[claim]))) return { reason: 'invalid_spiffe_id', claim }
   const unmatched = config.match.find(([name, matcher]) => !claimMatches(claims, name, matcher))
   return unmatched === undefined ? null : { reason: 'claim_mismatch', claim: unmatched[0] }

@@ -33,8 +33,9 @@ export function oidc(family: JwtFamily): AuthMethodType {
           subjectWhenEmpty: preset?.subjectWhenEmpty,
           claimsFault(claims) {
             // A SPIFFE ID is vouched for by its trust domain and by nobody else (SPIFFE-2).
-            if (claimsToBeSpiffeId(String(claims['sub']))) {
-              return { reason: 'invalid_spiffe_id', claim: 'sub' }
+            const claim = claims['sub'] === '' ? (preset?.subjectWhenEmpty ?? 'sub') : 'sub'
+            if (claimsToBeSpiffeId(String(claims[claim]))) {
+              return { reason: 'invalid_spiffe_id', claim }
             }
             const refused = strangers.find(
               (runs) => runs !== undefined && isRefusedByDefault(runs, claims, config.match),

@@ -4,7 +4,7 @@ import type { ClaimMatcher } from '../core/policy.ts'
 import type { ConfigReader, Mistake } from './config-reader.ts'
 import type { MatchRules } from './jwt-config.ts'
 import { PRESETS, type Preset } from './presets.ts'
-import { tenantPinMistake, valuesOf } from './shared-issuers.ts'
+import { rootClaim, setsApart, tenantPinMistake, valuesOf } from './shared-issuers.ts'
 
 export function readPreset(reader: ConfigReader): Preset | undefined {
   const name = reader.text('preset', presetMistake)
@@ -40,7 +40,7 @@ export function presetMatch(reader: ConfigReader, preset: Preset, settings: Sett
 
 function pinMistake({ platform, tenants }: Preset, match: MatchRules): string | null {
   if (tenants !== 'any') return tenantPinMistake({ platform, tenants }, match)
-  return match.length > 0 ? null : 'must name what sets these users and devices apart'
+  return setsApart(match) ? null : 'must name what sets these users and devices apart'
 }
 
 /** A value fixed by the issuer holds besides whatever `match` says of the claim. */
@@ -52,7 +52,7 @@ function additions(
   const isNamed = (claim: string): boolean => match.some(([name]) => name === claim)
   const defaults: (readonly [string, ClaimMatcher])[] = Object.entries(claims)
   for (const [claim, others] of Object.entries(alongside)) {
-    if (isNamed(claim)) defaults.push(...Object.entries(others))
+    if (match.some(([name]) => rootClaim(name) === claim)) defaults.push(...Object.entries(others))
   }
   return [
     ...defaults.filter(([claim]) => !isNamed(claim)),

@@ -2,7 +2,7 @@
 // names a row. A row can only narrow: it fixes where tokens come from, which immutable id says whose they
 // are, and what is refused unless `match` says otherwise (JW-10, JW-11). Data, not code.
 import type { ClaimMatcher } from '../core/policy.ts'
-import type { RefusedRuns, TenantClaim } from './shared-issuers.ts'
+import { PULL_REQUESTS, type RefusedRuns, type TenantClaim } from './shared-issuers.ts'
 
 export type Preset = {
   readonly name: string
@@ -47,15 +47,7 @@ export const PRESETS: readonly Preset[] = [
       'https://{server:host}/_services/token',
     ],
     tenants: [{ claim: 'repository_owner_id' }, { claim: 'repository_id' }],
-    refusedByDefault: {
-      claim: 'event_name',
-      values: [
-        'pull_request',
-        'pull_request_target',
-        'pull_request_review',
-        'pull_request_review_comment',
-      ],
-    },
+    refusedByDefault: { claim: 'event_name', values: PULL_REQUESTS },
     texts: ['repository_owner_id', 'repository_id', 'actor_id', 'run_id', 'enterprise_id'],
     foreignAudiences: ['https://{subdomain}.ghe.com', 'https://{server}'],
     maxLifetimeSeconds: 3600,

@@ -24,6 +24,14 @@ export type SharedIssuer = {
   readonly refusedByDefault?: RefusedRuns
 }
 
+/** Events of GitHub that a stranger's pull request can start. */
+export const PULL_REQUESTS: readonly string[] = [
+  'pull_request',
+  'pull_request_target',
+  'pull_request_review',
+  'pull_request_review_comment',
+]
+
 export const SHARED_ISSUERS: readonly SharedIssuer[] = [
   {
     platform: 'GitHub Actions',
@@ -39,7 +47,7 @@ export const SHARED_ISSUERS: readonly SharedIssuer[] = [
         labels: ['repo', 'repository', 'repository_id', 'repository_owner', 'repository_owner_id'],
       },
     ],
-    refusedByDefault: { claim: 'event_name', values: ['pull_request', 'pull_request_target'] },
+    refusedByDefault: { claim: 'event_name', values: PULL_REQUESTS },
   },
   {
     platform: 'GitLab.com',
@@ -95,6 +103,12 @@ export const SHARED_ISSUERS: readonly SharedIssuer[] = [
       { claim: '/google/compute_engine/project_number' },
     ],
   },
+  {
+    platform: 'Microsoft (personal accounts)',
+    // The one tenant of Entra that is everybody's.
+    issuer: 'https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0',
+    tenants: [{ claim: 'oid' }, { claim: 'sub' }],
+  },
 ]
 
 /** The row of an issuer, whichever way its URL was written. */
@@ -144,6 +158,20 @@ function namesTenant(value: string | number | boolean, tenant: TenantClaim): boo
   )
 }
 
+/** The member that a name reaches into: `/email` is `email` by another name. */
+export function rootClaim(name: string): string {
+  if (!name.startsWith('/')) return name
+  return (name.split('/')[1] ?? '').replaceAll('~1', '/').replaceAll('~0', '~')
+}
+
+/** What every token that gets as far says alike, or says of its time and not of its caller. */
+const EVERYBODYS = ['iss', 'aud', 'exp', 'iat', 'nbf', 'email_verified']
+
+/** Whether `match` sets one caller of an issuer apart from the others. */
+export function setsApart(match: readonly (readonly [string, ClaimMatcher])[]): boolean {
+  return match.some(([name]) => !EVERYBODYS.includes(rootClaim(name)))
+}
+
 /** Whether these claims are of a kind of run that is refused unless the method's `match` names it. */
 export function isRefusedByDefault(
   refused: RefusedRuns,
@@ -152,7 +180,8 @@ export function isRefusedByDefault(
 ): boolean {
   if (match.some(([claim]) => claim === refused.claim)) return false
   const value = claimAt(claims, refused.claim)
-  return typeof value === 'string' && refused.values.includes(value)
+  // What is there and is no text is not understood, and could be any of them.
+  return value !== undefined && (typeof value !== 'string' || refused.values.includes(value))
 }
 
 /**

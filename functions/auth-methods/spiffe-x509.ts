@@ -12,7 +12,7 @@ import type { Identity, JsonObject, JsonValue } from '../core/identity.ts'
 import { isJsonObject } from '../core/json.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
 import { fail, ok, type Result } from '../core/result.ts'
-import type { Certificate } from '../crypto/x509/certificate.ts'
+import { type Certificate, fingerprint } from '../crypto/x509/certificate.ts'
 import { mayHaveIssued, verifyChain } from '../crypto/x509/verify-chain.ts'
 import { readBundleRoot, readBundleRoots, X509_SVID_USE } from '../net/bundle-roots.ts'
 import type { FoundRoots } from '../net/key-sets.ts'
@@ -53,12 +53,17 @@ export function spiffeX509(deps: AuthMethodDeps): AuthMethodType {
         throw new Error(`auth method ${method.name} does not validate`)
       }
       const findRoots = rootsOf(bundle, maxStaleSeconds, deps)
+      const listed =
+        bundle.kind === 'inline' ? readBundleRoots(bundle.bundle).map(fingerprint) : null
       return {
         name: method.name,
         type: TYPE,
         selector: { by: 'trust_domain', trustDomain: rules.trustDomain },
         tokenTypes: CERTIFICATE_TOKEN_TYPES,
-        accepts: (claims) => ruleFault(claims, rules) === null,
+        // A root that was taken out of the policy ends what it opened (MTLS-2).
+        accepts: (claims) =>
+          (listed === null || listed.includes(String(claims['root']))) &&
+          ruleFault(claims, rules) === null,
         verify: (attestation) => verify(attestation, { method, rules, findRoots, deps }),
       }
     },

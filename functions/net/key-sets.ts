@@ -1,22 +1,16 @@
 // The broker's own cache of verification keys. It decides when to ask an issuer and how long to go on
 // without an answer: fetches in flight are shared, a flood of unknown `kid`s costs the issuer nothing,
 // and an endpoint that is down, or lies, never takes good keys away before they are too old (F4).
-import { canonicalJson } from '../core/audit.ts'
 import type { JsonObject } from '../core/identity.ts'
 import type { Clock, Seconds } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { VerificationKey } from '../crypto/jwk.ts'
 import type { Certificate } from '../crypto/x509/certificate.ts'
+import { type CachedSource, cachedSource, type Held, type Refresh } from './cached-source.ts'
 import { pickKey, type KeyLookup, type PickedKey } from './key-choice.ts'
 import { readKeySet } from './key-set-document.ts'
-import { FETCH_TIMEOUT_MS, type Location } from './key-set-fetch.ts'
-import {
-  loadKeys,
-  locateKeys,
-  type LoadedKeys,
-  type LoadFault,
-  type RemoteKeySource,
-} from './key-set-load.ts'
+import { FETCH_TIMEOUT_MS } from './key-set-fetch.ts'
+import { loadKeys, locateKeys, type LoadFault, type RemoteKeySource } from './key-set-load.ts'
 import type { Outbound, Reach } from './outbound.ts'
 
 export { issuerUrlMistake } from './issuer-url.ts'
@@ -47,14 +41,17 @@ export interface KeySets {
   find(source: KeySource, lookup: KeyLookup): Promise<Result<FoundKey, KeyLookupFault>>
   /** X.509 roots of a trust domain, out of the same bundle; none in it means none (SP-07, SP-09). */
   findRoots(source: BundleSource, lookup: RootsLookup): Promise<Result<FoundRoots, KeyLookupFault>>
+  /**
+   * Asks again for the bundles that are due, whether or not anybody shows a token: the server of
+   * `https_spiffe` is known by the roots of the last bundle, which a rotation that was missed takes away.
+   */
+  refreshBundles(): Promise<void>
   /** Forgets everything, so that a removed key is refused at once. */
   flush(): void
   /** Refreshes started; one of them may be two requests, discovery document and keys. */
   readonly fetches: number
 }
 
-/** Isolates have 128 MiB; a full set of 100 large keys takes about a quarter of one. */
-const MAX_SOURCES = 256
 /** Within it an issuer sees two refreshes at most, and one for unknown `kid`s (JW-04, DEP-4). */
 const COOL_DOWN_SECONDS = 30
 const REFRESHES_PER_COOL_DOWN = 2
@@ -67,20 +64,6 @@ const DISCOVERY_MAX_AGE_SECONDS = 600
 const ABANDONED_MS = FETCH_TIMEOUT_MS + 1_000
 
 type Staleness = { readonly maxStaleSeconds: Seconds }
-type Held = LoadedKeys & { readonly fetchedAt: Seconds }
-type Refresh = { readonly done: Promise<void>; readonly startedAtMs: number }
-
-type CachedSource = {
-  held: Held | null
-  location: { readonly value: Location; readonly foundAt: Seconds } | null
-  inFlight: Refresh | null
-  /** Of the refreshes within the cool-down. */
-  startedAt: readonly Seconds[]
-  askedForUnknownAt: Seconds | null
-  /** Why the last refresh brought nothing; null after one that did. */
-  lastFault: LoadFault | null
-}
-
 type Dependencies = {
   readonly outbound: Outbound
   readonly clock: Clock
@@ -188,6 +171,16 @@ export function createKeySets(dependencies: Dependencies): KeySets {
       const held = await heldOf(source, lookup, ({ roots }) => !lookup.mayHold(roots))
       return held.ok ? ok({ roots: held.value.roots, ageSeconds: held.value.ageSeconds }) : held
     },
+    async refreshBundles() {
+      const now = clock.nowSeconds()
+      for (const cached of sources.values()) {
+        const { source, held } = cached
+        if (source.kind !== 'spiffe_bundle' || held === null) continue
+        if (ageOf(held, now) >= held.refreshSeconds && inFlight(cached) === null)
+          start(cached, source)
+      }
+      await Promise.all([...sources.values()].map(({ inFlight: refresh }) => settled(refresh)))
+    },
     flush() {
       sources.clear()
     },
@@ -242,29 +235,6 @@ function foundKey(picked: PickedKey, ageSeconds: number): Result<FoundKey, KeyLo
   if (picked === 'mismatch') return fail({ reason: 'key_mismatch' })
   if (picked === 'unknown' || picked === 'ambiguous') return fail({ reason: 'unknown_key' })
   return ok({ key: picked, ageSeconds })
-}
-
-/** The entry of a source, made or moved to the young end; the oldest goes when there are too many. */
-function cachedSource(sources: Map<string, CachedSource>, source: RemoteKeySource): CachedSource {
-  const name = sourceName(source)
-  const cached: CachedSource = sources.get(name) ?? {
-    held: null,
-    location: null,
-    inFlight: null,
-    startedAt: [],
-    askedForUnknownAt: null,
-    lastFault: null,
-  }
-  sources.delete(name)
-  sources.set(name, cached)
-  const [oldest] = sources.keys()
-  if (sources.size > MAX_SOURCES && oldest !== undefined) sources.delete(oldest)
-  return cached
-}
-
-/** JSON, not joined text: no issuer can be spelled so that it lands on another's keys (RB-04). */
-function sourceName(source: RemoteKeySource): string {
-  return canonicalJson({ ...source })
 }
 
 function isDue(held: Held | null, lookup: Staleness, now: Seconds): boolean {

@@ -130,11 +130,14 @@ describe('introspection (RFC 7662)', () => {
     ])
   })
 
-  it('a client that acts for itself is its client_id', async () => {
+  it('a client that acts for itself is its client_id, and never a user of that name', async () => {
     const { sub: _, ...client } = ACTIVE
     const { origin } = await authority(client)
     const result = await verify(introspection(origin))
-    expect(result.ok && result.value.subject).toBe('our-app')
+    expect(result.ok && result.value.subject).toBe('client_id=our-app')
+    const user = await authority({ ...ACTIVE, sub: 'client_id=our-app' })
+    const refused = await verify(introspection(user.origin))
+    expect(refused.ok ? 'accepted' : refused.failure.reason).toBe('claim_mismatch')
   })
 
   const { exp: _exp, ...endless } = ACTIVE

@@ -24,6 +24,7 @@ export function fakeKeySets(): FakeKeySets {
     ageSeconds: 0,
     fetches: 0,
     flush() {},
+    async refreshBundles() {},
     async find(source, lookup) {
       asked.push(source)
       const jwks = jwksOf(source, published)

@@ -69,6 +69,21 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 describe('SP-07 SP-09 roots of a bundle', () => {
+  it('SP-08 are asked for when they are due, without anybody showing a token', async () => {
+    published = { keys: [entry(first)], spiffe_refresh_hint: 60 }
+    expect(await roots()).toEqual(['0'])
+    await sets.refreshBundles()
+    expect(asked).toBe(1)
+    clock.advance(61)
+    published = { keys: [entry(first), entry(second)], spiffe_refresh_hint: 60 }
+    await sets.refreshBundles()
+    expect(asked).toBe(2)
+    published = null
+    clock.advance(61)
+    await sets.refreshBundles()
+    expect(await roots()).toEqual(['0', '1'])
+  })
+
   it('SP-09 are its entries for X509-SVIDs, in one fetch with its keys', async () => {
     published = { keys: [entry(first), entry(second), { use: 'jwt-svid', kty: 'EC', kid: 'x' }] }
     // Its only key for tokens is broken, which an endpoint that serves both would not have.

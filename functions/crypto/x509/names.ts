@@ -33,7 +33,8 @@ export function alternativeNames(value: Uint8Array): AlternativeNames {
   const texts = (tag: number) =>
     elements.filter((element) => element.tag === tag).map(({ content }) => ascii(content))
   return {
-    dns: texts(DNS),
+    // One host has one name, in whatever case it was asked for (RFC 5280 §7.2).
+    dns: texts(DNS).map((name) => name.toLowerCase()),
     uri: texts(URI),
     email: texts(EMAIL),
     ip: elements.filter(({ tag }) => tag === IP).map(({ content }) => addressText(content)),
@@ -156,6 +157,29 @@ export function distinguishedName(name: Uint8Array): string | null {
       .map(({ content }) => new DerReader(content).rest(TAG.sequence).map(attribute).join('+'))
       .join(','),
   )
+}
+
+const COMMON_NAME = '550403'
+/** With a dot, as openssl has it: `agent-7` is nobody's host. */
+const HOST = /^[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_-]+)+$/
+
+/**
+ * Common names that read as host names. Constraints on hosts hold for them too, although RFC 5280 does
+ * not say so: a subject is matched as well, and whoever may name the hosts of one domain only could
+ * otherwise name any host there.
+ */
+export function hostsInSubject(subject: Uint8Array): readonly string[] {
+  const hosts = parsed(() =>
+    new DerReader(only(subject, TAG.sequence)).rest(TAG.set).flatMap(({ content }) =>
+      new DerReader(content).rest(TAG.sequence).flatMap((element) => {
+        const reader = new DerReader(element.content)
+        const isCommonName = hex(reader.next(TAG.oid).content) === COMMON_NAME
+        const text = isCommonName ? (utf8(reader.next().content) ?? '').toLowerCase() : ''
+        return HOST.test(text) ? [text] : []
+      }),
+    ),
+  )
+  return hosts ?? []
 }
 
 function attribute({ content }: DerElement): string {

@@ -4,7 +4,7 @@
 import { fail, ok, type Result } from '../../core/result.ts'
 import { CLOCK_SKEW_SECONDS, type Seconds } from '../../core/ports.ts'
 import { type Certificate, parseCertificate, sameBytes } from './certificate.ts'
-import { satisfies } from './names.ts'
+import { hostsInSubject, NO_NAMES, satisfies } from './names.ts'
 import { certificateKey, type CertificateKey, signatureAlgorithm } from './signature.ts'
 
 export type ChainFault =
@@ -83,8 +83,8 @@ export async function verifyChain(input: {
     intermediates,
     roots,
     now,
-    checksLeft: MAX_SIGNATURE_CHECKS,
-    verdicts: new Map(),
+    byRoots: freshChecks(),
+    byPresented: checksAmong(leaf),
     fault: null,
   }
   const path = await extend([leaf], search)
@@ -134,11 +134,30 @@ type Search = {
   readonly intermediates: readonly Certificate[]
   readonly roots: readonly Certificate[]
   readonly now: Seconds
-  checksLeft: number
-  /** Of each pair whose signature was checked. */
-  readonly verdicts: Map<Certificate, Map<Certificate, boolean>>
+  readonly byRoots: Checks
+  readonly byPresented: Checks
   /** The first thing that stood in the way, for the log. */
   fault: ChainFault | null
+}
+
+type Checks = {
+  left: number
+  /** Of each pair whose signature was checked. */
+  readonly verdicts: Map<Certificate, Map<Certificate, boolean>>
+}
+
+function freshChecks(): Checks {
+  return { left: MAX_SIGNATURE_CHECKS, verdicts: new Map() }
+}
+
+// A chain is shown to every method in turn. What its own keys say is the same each time, and as dear as
+// whoever made them likes; only what a method's roots say is new.
+const amongPresented = new WeakMap<Certificate, Checks>()
+
+function checksAmong(leaf: Certificate): Checks {
+  const known = amongPresented.get(leaf) ?? freshChecks()
+  amongPresented.set(leaf, known)
+  return known
 }
 
 type Path = readonly Certificate[]
@@ -193,7 +212,12 @@ function issuerFault(path: Path, issuer: Certificate, now: Seconds): ChainFault 
 
 function nameFault(path: Path, { nameConstraints }: Certificate): ChainFault | null {
   if (nameConstraints === null) return null
-  return path.every(({ names }) => satisfies(names, nameConstraints)) ? null : 'name_constraints'
+  const [leaf] = path
+  const isWithin =
+    path.every(({ names }) => satisfies(names, nameConstraints)) &&
+    (leaf === undefined ||
+      satisfies({ ...NO_NAMES, dns: hostsInSubject(leaf.subject) }, nameConstraints))
+  return isWithin ? null : 'name_constraints'
 }
 
 function commonFault(certificate: Certificate, now: Seconds): ChainFault | null {
@@ -207,16 +231,17 @@ async function signatureFault(
   issuer: Certificate,
   search: Search,
 ): Promise<ChainFault | null> {
-  const ofChild = search.verdicts.get(child) ?? new Map<Certificate, boolean>()
-  search.verdicts.set(child, ofChild)
+  const checks = search.roots.includes(issuer) ? search.byRoots : search.byPresented
+  const ofChild = checks.verdicts.get(child) ?? new Map<Certificate, boolean>()
+  checks.verdicts.set(child, ofChild)
   const known = ofChild.get(issuer)
   if (known !== undefined) return known ? null : 'bad_signature'
   const algorithm = signatureAlgorithm(child)
   if (algorithm === null) return 'algorithm'
-  if (search.checksLeft === 0) return 'too_complex'
-  search.checksLeft -= 1
   const key = await keyOf(issuer)
   if (key === null) return 'weak_key'
+  if (checks.left === 0) return 'too_complex'
+  checks.left -= 1
   const isSigned = await key.verify(algorithm, child.tbs, child.signature)
   ofChild.set(issuer, isSigned)
   return isSigned ? null : 'bad_signature'
