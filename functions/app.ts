@@ -11,6 +11,7 @@ import { type AdminAuthDeps, authenticateAdmin } from './http/admin-auth.ts'
 import { rolePermits } from './http/admin/roles.ts'
 import { NO_STORE, problemAnswer, toResponse } from './http/error.ts'
 import { evaluationRoutes } from './http/evaluation.ts'
+import { hasProof } from './http/authorization.ts'
 import { handleExchange } from './http/exchange.ts'
 import { handleAction, isGatewayTarget } from './http/gateway.ts'
 import { authorizationServerMetadata, protectedResourceMetadata } from './http/metadata.ts'
@@ -43,9 +44,10 @@ export async function createApp(platform: Platform, config: Config): Promise<App
     async fetch(request, facts) {
       try {
         // The gateway reads the target as it was sent, before any router parses it (G-5).
-        if (isGatewayTarget(facts.rawTarget))
-          return await handleAction(request, facts, services.paths)
-        return await routes.fetch(request, { facts })
+        const response = isGatewayTarget(facts.rawTarget)
+          ? await handleAction(request, facts, services.paths)
+          : await routes.fetch(request, { facts })
+        return hasProof(facts) ? offerNonce(response, services.proofNonce()) : response
       } catch (error) {
         return unexpected(error, platform)
       }
@@ -75,12 +77,17 @@ export async function createApp(platform: Platform, config: Config): Promise<App
 function createRoutes(platform: Platform, config: Config, services: Services): Hono<Env> {
   const { paths, stores, keys, types, sealer } = services
   const { issuer } = config
+  const binding = { certificates: config.tls !== undefined || platform.runtime !== 'node' }
   const factsOf = new WeakMap<Request, RequestFacts>()
   const adminAuth: AdminAuthDeps = { ...paths, adminToken: config.adminToken }
+  // Once for each request, however often it is asked: a proof counts once.
+  const admins = new WeakMap<Request, ReturnType<typeof authenticateAdmin>>()
   const authenticate = async (request: Request, role: AdminRole) => {
     const facts = factsOf.get(request)
     if (facts === undefined) return fail<Failure>({ kind: 'unauthenticated' })
-    const admin = await authenticateAdmin(facts, adminAuth)
+    const authenticated = admins.get(request) ?? authenticateAdmin(request, facts, adminAuth)
+    admins.set(request, authenticated)
+    const admin = await authenticated
     if (!admin.ok) return admin
     const held = admin.value.roles.filter((one) => rolePermits(one, role))
     const best = held.includes('admin') ? 'admin' : held[0]
@@ -104,8 +111,12 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
   app.all('/token-exchange', (c) => handleExchange(c.req.raw, c.env.facts, paths))
   app.all('/introspect', (c) => handleIntrospect(c.req.raw, c.env.facts, tokenDeps))
   app.all('/revoke', (c) => handleRevoke(c.req.raw, c.env.facts, tokenDeps))
+  app.all('/events', async (c) => {
+    const { handleEvents } = await import('./http/events.ts')
+    return handleEvents(c.req.raw, c.env.facts, paths)
+  })
   app.get('/.well-known/oauth-authorization-server', (c) =>
-    c.json(authorizationServerMetadata(issuer)),
+    c.json(authorizationServerMetadata(issuer, binding)),
   )
   app.get('/.well-known/jwks.json', async (c) => {
     c.header('cache-control', 'public, max-age=300')
@@ -113,7 +124,7 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
   })
   app.get('/.well-known/oauth-protected-resource/*', (c) => {
     const path = c.req.path.slice('/.well-known/oauth-protected-resource'.length)
-    const metadata = protectedResourceMetadata(path, issuer)
+    const metadata = protectedResourceMetadata(path, issuer, binding)
     return metadata === null ? notFound(platform) : c.json(metadata)
   })
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
@@ -158,6 +169,13 @@ function onDemand(make: () => Promise<Hono>): (c: Context<Env>) => Promise<Respo
     made ??= await make()
     return made.fetch(c.req.raw, c.env)
   }
+}
+
+/** RFC 9449 §8.2: with every answer to a proof, so that the next one can carry it; never from a cache. */
+function offerNonce(response: Response, nonce: string): Response {
+  response.headers.set('dpop-nonce', nonce)
+  response.headers.set('cache-control', NO_STORE['cache-control'])
+  return response
 }
 
 function notFound(platform: Platform): Response {

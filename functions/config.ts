@@ -26,6 +26,8 @@ export type Config = {
   /** Files of the certificate chain and key that the Node server ends TLS with; absent: something in front does. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string }
   readonly exchangeRates: ExchangeRates
+  /** Refuses DPoP proofs that carry no nonce of this broker (RFC 9449 §8). */
+  readonly requiresProofNonce: boolean
   readonly logLevel: LogLevel
 }
 
@@ -71,6 +73,7 @@ export function readConfig(
       perSource: readRate(settings, 'SALLYPORT_EXCHANGE_PER_MINUTE', DEFAULT_RATES.perSource),
       perMethod: readRate(settings, 'SALLYPORT_METHOD_PER_MINUTE', DEFAULT_RATES.perMethod),
     },
+    requiresProofNonce: readSwitch(settings, 'SALLYPORT_DPOP_NONCE'),
     logLevel: readLogLevel(settings),
   }
   return settings.errors.length === 0 ? ok(config) : fail(settings.errors)

@@ -4,13 +4,17 @@ import type { ActionDeps } from './core/action.ts'
 import { exchangeLimits } from './core/exchange-limits.ts'
 import type { ExchangeDeps } from './core/exchange.ts'
 import type { HandleVerifier } from './core/ports.ts'
+import type { ReceiveDeps } from './core/receive-event.ts'
 import { fail, ok } from './core/result.ts'
 import { readHandleClaims } from './core/token.ts'
 import { createAuthMethodTypes } from './auth-methods/index.ts'
+import { untrustedSetIssuer } from './auth-methods/security-events.ts'
 import { selectAttestation } from './auth-methods/select.ts'
 import { conditionsOnDemand } from './conditions/index.ts'
 import type { Config } from './config.ts'
+import { createProofVerifier } from './crypto/dpop.ts'
 import { createHandleKeys, type HandleKeys } from './crypto/handle-keys.ts'
+import { proofNonces } from './crypto/proof-nonce.ts'
 import { createSealer } from './crypto/seal.ts'
 import { createEvaluatorTypes } from './intent-evaluators/index.ts'
 import { createKeySets, type KeySets } from './net/key-sets.ts'
@@ -30,8 +34,10 @@ export type Services = {
   readonly keySets: Pick<KeySets, 'refreshBundles'>
   readonly types: PolicyTypes
   readonly sealer: ReturnType<typeof createSealer>
+  /** The nonce to offer for the next DPoP proof. */
+  readonly proofNonce: () => string
   /** Everything either path needs. */
-  readonly paths: ExchangeDeps & ActionDeps
+  readonly paths: ExchangeDeps & ActionDeps & ReceiveDeps
 }
 
 export function createServices(platform: Platform, config: Config): Services {
@@ -50,6 +56,7 @@ export function createServices(platform: Platform, config: Config): Services {
     createSealedSource({ store: stores.secrets, sealer, clock }),
     createEnvSource({ secrets: config.envSecrets, env: platform.env }),
   ])
+  const nonces = proofNonces(config)
   const keySets = createKeySets({ outbound, clock, reach })
   const ownIssuers = [config.issuer, `${config.issuer}/federation`]
   const types: PolicyTypes = {
@@ -77,9 +84,13 @@ export function createServices(platform: Platform, config: Config): Services {
     conditions: types.conditions,
     signer: keys.signer,
     handles: verifierOf(keys),
+    proofs: createProofVerifier({ nonces, requiresNonce: config.requiresProofNonce }),
     secrets,
     select: selectAttestation,
     limits: exchangeLimits(config.exchangeRates, clock),
+    untrustedSetIssuer,
+    // Buckets of its own: a flood of events must not hold up the exchange.
+    eventLimits: exchangeLimits(config.exchangeRates, clock),
     clock,
     timers: systemTimers,
     ids: platform.ids,
@@ -87,7 +98,8 @@ export function createServices(platform: Platform, config: Config): Services {
     issuer: config.issuer,
     isKilled: () => platform.env('SALLYPORT_KILL') === '1',
   }
-  return { stores, keys, keySets, types, sealer, paths }
+  const proofNonce = () => nonces.at(clock.nowSeconds())
+  return { stores, keys, keySets, types, sealer, paths, proofNonce }
 }
 
 function verifierOf(keys: HandleKeys): HandleVerifier {

@@ -28,6 +28,10 @@ export const session = sqliteTable(
     // What may happen to a session after it opened: effects taken away, refusals counted.
     removedEffects: text('removed_effects').notNull().default('[]'),
     denials: integer('denials').notNull().default(0),
+    // The audit event that last changed `state`: why it is what it is.
+    stateEvent: text('state_event'),
+    // The user whom it acts for, `{auth_method}:{subject}`; a copy out of `facts`, to search by.
+    onBehalfOf: text('on_behalf_of'),
     // Of a sub-agent: JSON array of session ids, root first; and the root again, to search by.
     ancestors: text('ancestors'),
     root: text('root'),
@@ -37,6 +41,11 @@ export const session = sqliteTable(
     index('session_by_auth_method').on(table.authMethod),
     index('session_by_agent').on(table.agent),
     index('session_by_expiry').on(table.expiresAt),
-    index('session_by_root').on(table.root).where(sql`${table.root} IS NOT NULL`),
+    index('session_by_user')
+      .on(table.onBehalfOf)
+      .where(sql`${table.onBehalfOf} IS NOT NULL`),
+    index('session_by_root')
+      .on(table.root)
+      .where(sql`${table.root} IS NOT NULL`),
   ],
 )

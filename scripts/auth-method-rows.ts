@@ -55,13 +55,25 @@ export const JWT_STOPS: readonly Stop[] = [
     attack: 'a token that is presented again',
     shown: ['auth-methods/contract.ts', 'RB-06 the key is of method, issuer and jti'],
   },
+  {
+    rule: '`origin: { kind: schedule, when?, id_claim?, definition?: { name?, version?, hash? } }`: by claims of the token, else none is attested',
+    attack: 'a run that somebody started by hand, and that says a schedule did',
+    shown: ['auth-methods/origin.test.ts', 'without an origin in the config a token proves none'],
+  },
+  {
+    rule: '`security_events: { issuer?, audience, jwks_uri? }`: a signed event of `typ` `secevent+jwt`, about subjects of this method',
+    attack:
+      'an event that is forged, sent again, about another issuer’s `sub`, or another kind of token',
+    shown: ['abuse/security-events.test.ts', 'JB-07 nothing but a security event token is taken'],
+  },
 ]
 
 export const METHOD_ROWS: readonly MethodRow[] = [
   {
     type: 'oidc',
     for: 'a JWT of one issuer: CI, cloud, SaaS, laptop',
-    config: '`issuer`, `jwks_uri?`, `preset?`, `match`',
+    config:
+      '`issuer`, `jwks_uri?`, `preset?`, `match`, `id_jag?: { clients?, max_lifetime_seconds? }` (`docs/grants.md`)',
     stops: [
       {
         rule: 'an issuer that signs for every tenant of a platform needs a tenant pin',
@@ -72,6 +84,11 @@ export const METHOD_ROWS: readonly MethodRow[] = [
         rule: 'a `sub` that is a SPIFFE ID is refused',
         attack: 'an OIDC issuer that vouches for a workload of a trust domain',
         shown: ['auth-methods/oidc.test.ts', 'SPIFFE-2 refuses a SPIFFE ID that an OIDC issuer'],
+      },
+      {
+        rule: '`id_jag`: ID-JAGs of `typ` `oauth-id-jag+jwt`, for this broker alone, once, by the agent in `client_id`',
+        attack: 'an ID token that passes for a grant, or a grant that another agent redeems',
+        shown: ['auth-methods/id-jag.test.ts', 'JB-07: is no attestation, and an attestation is'],
       },
     ],
     runtimes: ALL_ENTRIES,

@@ -90,11 +90,20 @@ function facts(preset: Preset): readonly (readonly [string, string])[] {
       '`max_lifetime_seconds` by default',
       preset.maxLifetimeSeconds === undefined ? [] : [String(preset.maxLifetimeSeconds)],
     ],
+    ['Attests a schedule', originTexts(preset)],
     ['Keys', preset.jwksPath === undefined ? [] : [code(`{issuer}${preset.jwksPath}`)]],
   ]
   return lines
     .filter(([, texts]) => texts.length > 0)
     .map(([label, texts]) => [label, texts.join(', ')] as const)
+}
+
+function originTexts({ origin }: Preset): readonly string[] {
+  if (origin === undefined) return []
+  const when = Object.entries(origin.when).map(([claim, value]) => valueText(claim, value))
+  const { name, version, hash } = origin.definition
+  const claims = [origin.idClaim, name, version, hash].flatMap((claim) => claim ?? [])
+  return [`where ${when.join(' and ')}, by ${claims.map(code).join(', ')}`]
 }
 
 function pinText({ claim, requires }: Exclude<Preset['tenants'], 'any'>[number]): string {

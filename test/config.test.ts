@@ -37,12 +37,18 @@ test('Node starts with no setting at all', () => {
     policyFile: null,
     allowInsecureLoopback: false,
     exchangeRates: { perSource: 600, perMethod: 600_000 },
+    requiresProofNonce: false,
     logLevel: 'info',
   })
 })
 
 test('the default issuer follows the port', () => {
   expect(configOf({ PORT: '9000' }).issuer).toBe('http://127.0.0.1:9000')
+})
+
+test('SALLYPORT_DPOP_NONCE demands a nonce of every proof', () => {
+  expect(configOf({ SALLYPORT_DPOP_NONCE: '1' }).requiresProofNonce).toBe(true)
+  expect(refusedSettings({ SALLYPORT_DPOP_NONCE: 'true' })).toEqual(['SALLYPORT_DPOP_NONCE'])
 })
 
 test('an empty setting is an absent one', () => {

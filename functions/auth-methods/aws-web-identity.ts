@@ -12,6 +12,8 @@ import { ConfigReader } from './config-reader.ts'
 import { compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
 import { JWT_MEMBERS, readIssuer, readJwtConfig } from './jwt-config.ts'
 import { isPlainJwtType } from './jwt-header.ts'
+import { readOrigin } from './origin-config.ts'
+import { readSecurityEvents } from './security-events.ts'
 
 const MEMBERS = [...JWT_MEMBERS, 'issuer', 'accounts', 'roles', 'principal_tags']
 
@@ -38,7 +40,10 @@ export function awsWebIdentity(family: JwtFamily): AuthMethodType {
     tokenTypes: JWT_TOKEN_TYPES,
     validate: (method) => read(method, family).reader.errors,
     compile(method) {
-      const { reader, config, issuer, keys, rules, tags } = read(method, family)
+      const { reader, config, issuer, keys, rules, tags, origin, securityEvents } = read(
+        method,
+        family,
+      )
       if (reader.errors.length > 0) throw new Error(`auth method ${method.name} does not validate`)
       return compileJwtMethod(
         {
@@ -48,6 +53,8 @@ export function awsWebIdentity(family: JwtFamily): AuthMethodType {
           header: { algorithms: config.algorithms, isAllowedType: isPlainJwtType },
           keys,
           soleAudience: false,
+          origin,
+          securityEvents,
           claimsFault: (claims) => principalClaimsFault(claims, rules, tags),
           withoutCallersOwn: withoutRequestTags,
         },
@@ -77,7 +84,11 @@ function read(method: AuthMethodPolicy, family: JwtFamily) {
     if (!reachesRequestTags(name)) continue
     reader.note({ code: 'unsafe', message: 'is chosen by the caller' }, 'match', name)
   }
-  return { reader, config, issuer, keys, rules, tags: readTags(reader) }
+  const tags = readTags(reader)
+  const origin = readOrigin(reader)
+  // AWS sends none; who watches over the account may.
+  const securityEvents = readSecurityEvents(reader, family, null)
+  return { reader, config, issuer, keys, rules, tags, origin, securityEvents }
 }
 
 /** `/https:~1~1sts.amazonaws.com~1/request_tags/…` */

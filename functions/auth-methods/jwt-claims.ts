@@ -19,8 +19,9 @@ const REFUSED_KIND = /^(?:refresh|offline|logout)(?:[^a-z]|$)/i
 export function kindFault(claims: JsonObject, tokenType: string): AttestationFault | null {
   // Security event and logout tokens (RFC 8417 §2.2).
   if (Object.hasOwn(claims, 'events')) return { reason: 'type_not_allowed', claim: 'events' }
-  // Bound to a key, and nothing here proves possession of it: not a bearer token (AUTH-7, WI-01).
-  if (Object.hasOwn(claims, 'cnf')) return { reason: 'type_not_allowed', claim: 'cnf' }
+  // Bound to a key: no bearer token (AUTH-7, WI-01). Of a grant, the exchange demands the proof.
+  if (Object.hasOwn(claims, 'cnf') && tokenType !== TOKEN_TYPES.idJag)
+    return { reason: 'type_not_allowed', claim: 'cnf' }
   const { typ, token_use: tokenUse } = claims
   const refused = KIND_CLAIMS.find((claim) => REFUSED_KIND.test(textOf(claims[claim])))
   if (refused !== undefined) return { reason: 'type_not_allowed', claim: refused }

@@ -25,6 +25,8 @@ export const JWT_MEMBERS = [
   'single_use',
   'max_stale_seconds',
   'algorithms',
+  'origin',
+  'security_events',
 ] as const
 
 /**
@@ -105,23 +107,23 @@ function audienceMistake(audience: string): Mistake | null {
   return null
 }
 
-export function readMatch(reader: ConfigReader): MatchRules {
-  const value = reader.get('match')
+export function readMatch(reader: ConfigReader, member = 'match'): MatchRules {
+  const value = reader.get(member)
   if (value === undefined) return []
   if (!isObject(value)) {
-    reader.note({ code: 'type', message: 'must be of type object' }, 'match')
+    reader.note({ code: 'type', message: 'must be of type object' }, member)
     return []
   }
   const entries = Object.entries(value)
   if (entries.length > MAX_MATCHERS) {
-    reader.note({ code: 'range', message: `must have at most ${MAX_MATCHERS} members` }, 'match')
+    reader.note({ code: 'range', message: `must have at most ${MAX_MATCHERS} members` }, member)
   }
   const rules: (readonly [string, ClaimMatcher])[] = []
   for (const [name, matcher] of entries) {
     const mistake = claimNameMistake(name) ?? matcherMistake(matcher)
     // matcherMistake() answers null for nothing but a ClaimMatcher.
     if (mistake === null) rules.push([name, matcher as ClaimMatcher])
-    else reader.note(mistake, 'match', name)
+    else reader.note(mistake, member, name)
   }
   return rules
 }

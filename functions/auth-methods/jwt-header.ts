@@ -9,6 +9,8 @@ export type HeaderRules = {
   /** From the configuration, never from the token or the key alone. */
   readonly algorithms: readonly string[]
   readonly isAllowedType: (typ: string) => boolean
+  /** The type is what tells it from other tokens of its issuer. */
+  readonly needsType?: true
   /** All members that may occur; absent: whatever is not dangerous is ignored (RFC 7515 §4). */
   readonly onlyMembers?: readonly string[]
 }
@@ -80,7 +82,7 @@ function typeFault(
   typ: JsonObject[string] | undefined,
   rules: HeaderRules,
 ): AttestationFault | null {
-  if (typ === undefined) return null
+  if (typ === undefined && rules.needsType !== true) return null
   if (typeof typ === 'string' && rules.isAllowedType(typ)) return null
   return { reason: 'type_not_allowed', claim: 'typ' }
 }

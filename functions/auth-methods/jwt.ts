@@ -8,12 +8,14 @@ import type {
   UntrustedAttestation,
 } from '../core/auth-method.ts'
 import { actorChain } from '../core/actor-chain.ts'
+import type { AssertionGrant } from '../core/assertion-grant.ts'
 import type { UntrustedSelector } from '../core/attestation.ts'
 import type { Identity, JsonObject } from '../core/identity.ts'
 import type { AuthMethodPolicy } from '../core/policy.ts'
 import type { Clock, Hashing } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { Secrets } from '../core/secret-source.ts'
+import { type Revocable, revocationKey } from '../core/security-event.ts'
 import { claimsToBeSpiffeId, parseSpiffeId } from '../core/spiffe-id.ts'
 import { TOKEN_TYPES } from '../core/token.ts'
 import { parseCompactJws, type UntrustedJws } from '../crypto/jws.ts'
@@ -22,6 +24,7 @@ import type { Outbound, Reach } from '../net/outbound.ts'
 import type { JwtConfig } from './jwt-config.ts'
 import { explainJwt } from './jwt-explain.ts'
 import { headerFault, type HeaderRules } from './jwt-header.ts'
+import { originOf, type OriginRules } from './origin-config.ts'
 import { FORM_RULES, firstFault, ruleFault, singleUseOf, subjectClaim } from './jwt-rules.ts'
 import {
   type ProveSignature,
@@ -30,6 +33,7 @@ import {
   type SignatureChecks,
   signatureProver,
 } from './jwt-signature.ts'
+import { type SecurityEvents, transmitterOf } from './security-events.ts'
 
 export type AuthMethodDeps = {
   readonly keySets: KeySets
@@ -54,6 +58,15 @@ export function jwtFamily(deps: AuthMethodDeps): JwtFamily {
 }
 
 export const JWT_TOKEN_TYPES: readonly string[] = [TOKEN_TYPES.jwt, TOKEN_TYPES.idToken]
+
+/** What is a JWT, whatever it is for. */
+export function isJwtType(tokenType: string): boolean {
+  return JWT_TOKEN_TYPES.includes(tokenType) || tokenType === TOKEN_TYPES.idJag
+}
+
+function tokenTypesOf({ tokenTypes }: Pick<JwtMember, 'tokenTypes'>): readonly string[] {
+  return tokenTypes ?? JWT_TOKEN_TYPES
+}
 
 /**
  * Asks whoever issued the token, once every local rule holds. It is given the very token that was read;
@@ -86,8 +99,16 @@ export type JwtMember = Authority & {
   readonly soleAudience: boolean
   /** The claim that names the caller where `sub` is empty. */
   readonly subjectWhenEmpty?: string | undefined
+  /** Which of its tokens prove what of their origin; absent: none. */
+  readonly origin?: OriginRules | null
+  /** Whose security events it believes; absent: nobody's. */
+  readonly securityEvents?: SecurityEvents | null
   /** The member's own rules on verified claims; `sub` is a plain text by then. */
   readonly claimsFault: (claims: JsonObject) => AttestationFault | null
+  /** Of a grant: what it was issued for and to whom. Claims that claimsFault() has passed. */
+  readonly grantOf?: (claims: JsonObject) => AssertionGrant | null
+  /** Absent: JWT and ID token. */
+  readonly tokenTypes?: readonly string[]
   /** Leaves out what the issuer signed and the caller chose, so that no rule anywhere can rest on it. */
   readonly withoutCallersOwn?: (claims: JsonObject) => JsonObject
 }
@@ -107,7 +128,7 @@ export function untrustedSelector(
 export function selectByClaims(
   attestation: UntrustedAttestation,
 ): Result<UntrustedSelector, AttestationFault> {
-  if (!JWT_TOKEN_TYPES.includes(attestation.tokenType)) return fail({ reason: 'unsupported_type' })
+  if (!isJwtType(attestation.tokenType)) return fail({ reason: 'unsupported_type' })
   const { jws } = parsed(attestation)
   if (!jws.ok) return jws
   const { sub, iss } = jws.value.payload
@@ -143,8 +164,11 @@ export function compileJwtMethod(member: JwtMember, deps: JwtFamily): CompiledAu
     name: member.method.name,
     type: member.method.type,
     selector: member.selector,
-    tokenTypes: JWT_TOKEN_TYPES,
+    tokenTypes: tokenTypesOf(member),
     asks: member.confirm !== undefined,
+    ...(member.securityEvents
+      ? { transmitter: transmitterOf(member.securityEvents, member, deps) }
+      : {}),
     accepts: (claims) => ruleFault({ claims, tokenType: '', member, deps }) === null,
     explain: (attestation) =>
       explainJwt({ tokenType: attestation.tokenType, jws: parsed(attestation).jws }, member, deps),
@@ -167,7 +191,7 @@ async function verify(
 ): Promise<Result<Identity, AttestationFault>> {
   const { member, deps, prove } = site
   const { tokenType, token } = attestation
-  if (!JWT_TOKEN_TYPES.includes(tokenType)) return fail({ reason: 'unsupported_type' })
+  if (!tokenTypesOf(member).includes(tokenType)) return fail({ reason: 'unsupported_type' })
   const { jws, checks } = parsed(attestation)
   if (!jws.ok) return jws
   const chain = actorChain(jws.value.payload)
@@ -190,17 +214,33 @@ async function verify(
   if (!confirmed.ok) return refusedByAuthority(confirmed.failure)
   const singleUse = singleUseOf(claims, member, deps.hashing)
   if (!singleUse.ok) return singleUse
+  const believed = member.withoutCallersOwn?.(claims) ?? claims
+  const origin = originOf(member.origin ?? null, believed)
+  const grant = member.grantOf?.(claims) ?? null
   return ok({
     method: member.method.name,
     methodType: member.method.type,
     kind: member.method.subject,
     // subjectFault() and timeFault() have seen a text and a finite number.
     subject: claims[subjectClaim(claims, member)] as string,
-    claims: member.withoutCallersOwn?.(claims) ?? claims,
+    claims: believed,
     act,
     expiresAt: Math.floor(claims['exp'] as number),
     attestationHash,
     ...(singleUse.value === null ? {} : { singleUse: singleUse.value }),
+    ...(origin === undefined ? {} : { origin }),
+    ...(member.securityEvents ? { revocable: revocableOf(claims, member, deps) } : {}),
+    ...(grant === null ? {} : { grant }),
     evidence: { ...proof.value, ...confirmed.value },
   })
+}
+
+/** Without `iat` it may have been issued at any time before. */
+function revocableOf(claims: JsonObject, member: JwtMember, { hashing }: JwtFamily): Revocable {
+  const subject = String(claims[subjectClaim(claims, member)])
+  const { iat } = claims
+  return {
+    key: revocationKey(member.method.name, subject, hashing),
+    issuedAt: typeof iat === 'number' ? Math.floor(iat) : 0,
+  }
 }

@@ -13,6 +13,8 @@ import { type Authority, compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } fro
 import { JWT_MEMBERS, readIssuer, readJwtConfig } from './jwt-config.ts'
 import { isPlainJwtType } from './jwt-header.ts'
 import { setsApart } from './shared-issuers.ts'
+import { readOrigin } from './origin-config.ts'
+import { readSecurityEvents } from './security-events.ts'
 import { readTokenReview, type TokenReview, tokenReviewer } from './token-review.ts'
 
 const MEMBERS = [
@@ -38,7 +40,10 @@ export function kubernetes(family: JwtFamily): AuthMethodType {
     tokenTypes: JWT_TOKEN_TYPES,
     validate: (method) => read(method, family).reader.errors,
     compile(method) {
-      const { reader, config, issuer, keys, allowed, review } = read(method, family)
+      const { reader, config, issuer, keys, allowed, review, origin, securityEvents } = read(
+        method,
+        family,
+      )
       if (reader.errors.length > 0) throw new Error(`auth method ${method.name} does not validate`)
       return compileJwtMethod(
         {
@@ -48,6 +53,8 @@ export function kubernetes(family: JwtFamily): AuthMethodType {
           header: { algorithms: config.algorithms, isAllowedType: isPlainJwtType },
           ...authority(keys, review, config.audiences, family),
           soleAudience: false,
+          origin,
+          securityEvents,
           claimsFault: (claims) => serviceAccountFault(claims, allowed),
         },
         family,
@@ -92,7 +99,9 @@ function read(method: AuthMethodPolicy, family: JwtFamily) {
     allowed,
     pinned: setsApart(config.match),
   })
-  return { reader, config, issuer, keys, allowed, review }
+  const origin = readOrigin(reader)
+  const securityEvents = readSecurityEvents(reader, family, { issuer, keys })
+  return { reader, config, issuer, keys, allowed, review, origin, securityEvents }
 }
 
 function noteUnsafe(

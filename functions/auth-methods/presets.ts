@@ -2,6 +2,7 @@
 // names a row. A row can only narrow: it fixes where tokens come from, which immutable id says whose they
 // are, and what is refused unless `match` says otherwise (JW-10, JW-11). Data, not code.
 import type { ClaimMatcher } from '../core/policy.ts'
+import type { OriginPreset } from './origin-config.ts'
 import { PULL_REQUESTS, type RefusedRuns, type TenantClaim } from './shared-issuers.ts'
 
 export type Preset = {
@@ -24,6 +25,8 @@ export type Preset = {
   readonly texts?: readonly string[]
   /** Audiences that mean another service, exactly or up to a `/`; parts of the issuer are filled in. */
   readonly foreignAudiences?: readonly string[]
+  /** What its tokens prove of their origin, unless the config has an `origin`. */
+  readonly origin?: OriginPreset
   /** Defaults of the members of the same name. */
   readonly singleUse?: true
   readonly maxLifetimeSeconds?: number
@@ -50,6 +53,12 @@ export const PRESETS: readonly Preset[] = [
     refusedByDefault: { claim: 'event_name', values: PULL_REQUESTS },
     texts: ['repository_owner_id', 'repository_id', 'actor_id', 'run_id', 'enterprise_id'],
     foreignAudiences: ['https://{subdomain}.ghe.com', 'https://{server}'],
+    origin: {
+      when: { event_name: 'schedule' },
+      idClaim: 'run_id',
+      // The commit of the workflow file fixes its content.
+      definition: { name: 'workflow_ref', version: 'ref', hash: 'workflow_sha' },
+    },
     maxLifetimeSeconds: 3600,
   },
   {
@@ -61,6 +70,11 @@ export const PRESETS: readonly Preset[] = [
     claims: { ref_protected: 'true' },
     texts: ['namespace_id', 'project_id', 'user_id', 'ref_protected', 'environment_protected'],
     foreignAudiences: ['https://{instance}'],
+    origin: {
+      when: { pipeline_source: 'schedule' },
+      idClaim: 'pipeline_id',
+      definition: { name: 'ci_config_ref_uri', version: 'ref', hash: 'ci_config_sha' },
+    },
   },
   {
     name: 'circleci',

@@ -5,11 +5,11 @@ import type { SelectAttestation } from '../core/attestation.ts'
 import { fail, ok } from '../core/result.ts'
 import { ATTESTATION_TOKEN_TYPES } from '../core/token.ts'
 import { CERTIFICATE_TOKEN_TYPES, selectByCertificate } from './client-certificate.ts'
-import { JWT_TOKEN_TYPES, selectByClaims } from './jwt.ts'
+import { isJwtType, selectByClaims } from './jwt.ts'
 
 export const selectAttestation: SelectAttestation = (attestation) => {
   const { tokenType } = attestation
-  if (JWT_TOKEN_TYPES.includes(tokenType)) return selectByClaims(attestation)
+  if (isJwtType(tokenType)) return selectByClaims(attestation)
   if (CERTIFICATE_TOKEN_TYPES.includes(tokenType)) return selectByCertificate(attestation)
   return ATTESTATION_TOKEN_TYPES.includes(tokenType)
     ? ok({ by: 'token_type', tokenType })

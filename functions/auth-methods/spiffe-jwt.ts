@@ -7,6 +7,8 @@ import type { KeySource } from '../net/key-sets.ts'
 import { ConfigReader } from './config-reader.ts'
 import { compileJwtMethod, JWT_TOKEN_TYPES, type JwtFamily } from './jwt.ts'
 import { JWT_MEMBERS, readJwtConfig } from './jwt-config.ts'
+import { readOrigin } from './origin-config.ts'
+import { readSecurityEvents } from './security-events.ts'
 import {
   type ConfiguredBundle,
   readBundle,
@@ -40,7 +42,7 @@ export function spiffeJwt(family: JwtFamily): AuthMethodType {
     tokenTypes: JWT_TOKEN_TYPES,
     validate: (method) => read(method, family).reader.errors,
     compile(method) {
-      const { reader, config, rules, bundle } = read(method, family)
+      const { reader, config, rules, bundle, origin, securityEvents } = read(method, family)
       if (reader.errors.length > 0 || bundle === null) {
         throw new Error(`auth method ${method.name} does not validate`)
       }
@@ -57,6 +59,8 @@ export function spiffeJwt(family: JwtFamily): AuthMethodType {
           keys: keySource(bundle, method, family),
           keyUse: SVID_USE,
           soleAudience: true,
+          origin,
+          securityEvents,
           claimsFault: (claims) => spiffeIdFault(claims, rules),
         },
         family,
@@ -72,7 +76,9 @@ function read(method: AuthMethodPolicy, family: JwtFamily) {
   const rules = readSpiffeRules(reader)
   const { trustDomain } = rules
   const bundle = readBundle(reader, { trustDomain, use: SVID_USE, rules: family })
-  return { reader, config, rules, bundle }
+  const origin = readOrigin(reader)
+  const securityEvents = readSecurityEvents(reader, family, null)
+  return { reader, config, rules, bundle, origin, securityEvents }
 }
 
 function keySource(

@@ -8,13 +8,33 @@ export type AuditOptions = {
   readonly session?: string
   readonly decision?: string
   readonly type?: string
+  readonly origin?: string
+  readonly originAttested?: string
   readonly limit: string
   readonly json?: boolean
 }
 
+const FILTERS = [
+  ['session', 'session'],
+  ['decision', 'decision'],
+  ['type', 'type'],
+  ['origin', 'origin'],
+  ['originAttested', 'origin_attested'],
+] as const satisfies readonly (readonly [keyof AuditOptions, string])[]
+
 const PAGE = 200
 const POLL_MS = 1000
-const COLUMNS = ['seq', 'time', 'type', 'identity', 'action', 'outcome', 'reason', 'decision']
+const COLUMNS = [
+  'seq',
+  'time',
+  'type',
+  'identity',
+  'origin',
+  'action',
+  'outcome',
+  'reason',
+  'decision',
+]
 
 type Event = Readonly<Record<string, unknown>>
 
@@ -59,9 +79,9 @@ function auditReader(options: AuditOptions, io: CliIo) {
   return async (cursor: string | null, limit: number) => {
     const query = new URLSearchParams({ limit: String(limit) })
     if (cursor !== null) query.set('cursor', cursor)
-    for (const filter of ['session', 'decision', 'type'] as const) {
+    for (const [filter, parameter] of FILTERS) {
       const value = options[filter]
-      if (value !== undefined) query.set(filter, value)
+      if (value !== undefined) query.set(parameter, value)
     }
     const body = membersOf((await client.admin('GET', `/audit?${query.toString()}`)).body)
     const items = Array.isArray(body['items']) ? body['items'] : []
@@ -85,11 +105,19 @@ function eventRow(event: Event): string[] {
     cell(event['time']),
     cell(event['type']),
     cell(event['identity'], '-'),
+    originText(event['origin']),
     actionText(event['action']),
     outcomeText(event['outcome']),
     cell(event['reason']),
     cell(event['decision_id']),
   ]
+}
+
+/** What was declared, and in brackets what a token proved. */
+export function originText(origin: unknown): string {
+  const { declared, attested } = membersOf(origin)
+  const proven = cell(membersOf(attested)['kind'])
+  return `${cell(membersOf(declared)['kind'], '-')}${proven === '' ? '' : ` (${proven})`}`
 }
 
 /** What was done, in a few words: name, method and path or target, as the event has them. */

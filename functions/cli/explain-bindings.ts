@@ -30,9 +30,22 @@ export function bindingLines(
       const target = findTarget(binding.target, policy.snapshot)
       const line = { binding: name, target: binding.target, effect }
       if (target === null) return { ...line, holds: false, why: 'there is no such target' }
-      if (isUser) return { ...line, holds: false, why: "a user's token alone opens nothing" }
+      if (isUser && effect === 'allow' && binding.allow_impersonation !== true) {
+        return { ...line, holds: false, why: "a user's token alone opens nothing" }
+      }
+      if (binding.on_behalf_of !== undefined) {
+        return {
+          ...line,
+          holds: false,
+          why: `only on behalf of ${binding.on_behalf_of.join(', ')}`,
+        }
+      }
       const request = describeOpening({ targets: [binding.target], scope: null, intent: null })
-      const facts = { claims, request, target, now }
+      // On its own: a user acts by impersonation.
+      const onBehalfOf = isUser
+        ? ({ relation: 'impersonation', authMethod: method, claims } as const)
+        : null
+      const facts = { claims, onBehalfOf, request, target, now }
       const { allows, denies } = matchBindings([binding], facts, policy.conditions)
       if (allows.length + denies.length > 0) return { ...line, holds: true }
       return { ...line, holds: false, why: reasonOf(binding, now) }

@@ -45,6 +45,7 @@ type MethodLine = {
 const SHORT_TYPES: Readonly<Record<string, string>> = {
   jwt: TOKEN_TYPES.jwt,
   id_token: TOKEN_TYPES.idToken,
+  'id-jag': TOKEN_TYPES.idJag,
   'aws-sigv4': TOKEN_TYPES.awsSigV4,
   opaque: TOKEN_TYPES.opaque,
 }

@@ -1,5 +1,6 @@
 // The commands of `sallyport` and how they end. `run` never exits the process: main.ts does.
 import { Command, CommanderError, Option } from 'commander'
+import { ORIGIN_KINDS } from '../core/intent.ts'
 import { apply } from './apply.ts'
 import { auditList, auditTail } from './audit.ts'
 import { doctor } from './doctor.ts'
@@ -8,7 +9,7 @@ import { explain } from './explain.ts'
 import { CliError, type CliIo, EXIT, type ExitCode } from './io.ts'
 import { deleteSecret, listSecrets, setSecret } from './secrets.ts'
 import { serve } from './serve.ts'
-import { listSessions, revoke } from './sessions.ts'
+import { changeState, listSessions, revoke } from './sessions.ts'
 
 const EXIT_CODES = `
 Exit codes:
@@ -138,12 +139,22 @@ function auditCommands(program: Command, io: CliIo): void {
           'outcome',
           'refusal',
           'revocation',
+          'state',
           'admin',
         ]),
       )
+      .addOption(
+        new Option('--origin <kind>', 'declared: why it happened').choices([...ORIGIN_KINDS]),
+      )
+      .addOption(
+        new Option('--origin-attested <kind>', 'proven by a token').choices([...ORIGIN_KINDS]),
+      )
   filtered('list', 'print events, oldest first')
     .option('--limit <n>', 'at most this many', '200')
-    .addHelpText('after', examples('sallyport audit list --session ses_…'))
+    .addHelpText(
+      'after',
+      examples('sallyport audit list --session ses_…', 'sallyport audit list --origin agent'),
+    )
     .action((options) => auditList(options, io))
   filtered('tail', 'print events as they come')
     .addHelpText('after', examples('sallyport audit tail --type refusal --json'))
@@ -162,6 +173,7 @@ function selecting(command: Command): Command {
 function sessionCommands(program: Command, io: CliIo): void {
   selecting(brokerCommand(program, 'sessions', 'list sessions'))
     .option('--state <state>', 'active, narrowed, suspended or ended')
+    .option('--root <session>', 'all that descend from this session')
     .addHelpText('after', examples('sallyport sessions --state active --target crm'))
     .action((options) => listSessions(options, io))
   selecting(brokerCommand(program, 'revoke [session]', 'end sessions'))
@@ -172,6 +184,26 @@ function sessionCommands(program: Command, io: CliIo): void {
       examples('sallyport revoke ses_…', "sallyport revoke --agent bot --reason 'incident 7'"),
     )
     .action((session, options) => revoke(session, options, io))
+  stateCommands(program, io)
+}
+
+function stateCommands(program: Command, io: CliIo): void {
+  const changing = (name: 'narrow' | 'suspend' | 'restore', summary: string) =>
+    brokerCommand(program, `${name} <session>`, summary).option(
+      '--reason <text>',
+      'kept in the audit trail',
+    )
+  changing('narrow', 'take effects away from a session')
+    .requiredOption('--effect <effect>', 'what it may no longer do; may be repeated', repeated)
+    .addHelpText('after', examples('sallyport narrow ses_… --effect write --effect delete'))
+    .action((session, options) => changeState('narrow', session, options, io))
+  changing('suspend', 'let a session do nothing until it is restored')
+    .addHelpText('after', examples("sallyport suspend ses_… --reason 'incident 7'"))
+    .action((session, options) => changeState('suspend', session, options, io))
+  changing('restore', 'give a narrowed or suspended session back what it had')
+    .option('--state-event <id>', 'only if this was the last change of its state')
+    .addHelpText('after', examples("sallyport restore ses_… --reason 'false alarm'"))
+    .action((session, options) => changeState('restore', session, options, io))
 }
 
 function secretCommands(program: Command, io: CliIo): void {

@@ -1,4 +1,5 @@
-// `sallyport sessions` and `sallyport revoke`: what is open, and how to end it.
+// `sallyport sessions`, `revoke`, `narrow`, `suspend` and `restore`: what is open, why it stands as it
+// does, and how to change that.
 import { createBrokerClient, membersOf } from './broker-client.ts'
 import { type CliIo, usage } from './io.ts'
 import { cell, table } from './table.ts'
@@ -9,11 +10,11 @@ const SELECTORS = ['method', 'identity', 'target', 'binding', 'agent', 'issuer']
 type Selection = { readonly [selector in (typeof SELECTORS)[number]]?: string }
 
 export async function listSessions(
-  options: Shared & Selection & { readonly state?: string },
+  options: Shared & Selection & { readonly state?: string; readonly root?: string },
   io: CliIo,
 ): Promise<void> {
   const query = new URLSearchParams()
-  for (const name of [...SELECTORS, 'state'] as const) {
+  for (const name of [...SELECTORS, 'root', 'state'] as const) {
     const value = options[name]
     if (value !== undefined) query.set(name, value)
   }
@@ -26,12 +27,53 @@ export async function listSessions(
     .map((session) => [
       cell(session['id']),
       cell(session['state']),
+      whyText(session['state_change']),
       cell(session['identity']),
+      behalfText(session['on_behalf_of']),
+      cell(session['parent']) || '-',
       cell(session['expires_at']),
       cell(session['scope']),
     ])
-  io.out(table(['session', 'state', 'identity', 'expires', 'scope'], rows))
+  io.out(table(['session', 'state', 'why', 'identity', 'for', 'parent', 'expires', 'scope'], rows))
   if (typeof next === 'string') io.err('there are more: narrow the selection, or use --json')
+}
+
+function behalfText(behalf: unknown): string {
+  return cell(membersOf(behalf)['identity']) || '-'
+}
+
+function whyText(change: unknown): string {
+  const { reason, action } = membersOf(change)
+  const { reason: words, event } = membersOf(action)
+  return (
+    [reason, event, words]
+      .map((one) => cell(one))
+      .filter((one) => one !== '')
+      .join(': ') || '-'
+  )
+}
+
+/** `suspend` needs a reason; the broker says so. */
+export async function changeState(
+  change: 'narrow' | 'suspend' | 'restore',
+  session: string,
+  options: Shared & {
+    readonly reason?: string
+    readonly effect?: readonly string[]
+    readonly stateEvent?: string
+  },
+  io: CliIo,
+): Promise<void> {
+  const { reason, effect, stateEvent } = options
+  const client = createBrokerClient(io, options.server)
+  const path = `/sessions/${encodeURIComponent(session)}/${change}`
+  const { body } = await client.admin('POST', path, {
+    ...(effect === undefined ? {} : { effects: effect }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(stateEvent === undefined ? {} : { state_event: stateEvent }),
+  })
+  if (options.json) io.out(JSON.stringify(body))
+  else io.out(`state: ${String(membersOf(body)['state'])}`)
 }
 
 /** One session by id, or all that a selection names. */

@@ -2,7 +2,8 @@
 // an error with an object, which is truthy, so anything else is `false`. What facts beyond the caps amount
 // to is the caller's to say.
 //
-// Variables: `claims`, `request`, `target` and `now`. `now` is whole seconds since the epoch, an int like
+// Variables: `claims` (of who acts), `subject` (of the user acted for, empty when there is none), `request`,
+// `target` and `now`. `now` is whole seconds since the epoch, an int like
 // every whole number in the facts, so that `now - claims.iat < 300` works.
 import { celEnv, isCelError, parse, plan, type CelInput } from '@bufbuild/cel'
 import type { Conditions } from '../core/snapshot.ts'
@@ -87,13 +88,15 @@ function isUsablePattern(pattern: string): boolean {
 /** Null for facts beyond the caps. */
 function variablesOf({ maxText }: Condition, facts: Facts): Record<string, CelInput> | null {
   const claims = celValueOf(facts.claims, maxText)
+  const subject = celValueOf(facts.subject, maxText)
   const request = celValueOf(facts.request, MAX_REQUEST_TEXT)
   const target = celValueOf(facts.target, maxText)
-  if (claims === undefined || request === undefined || target === undefined) return null
+  if (claims === undefined || subject === undefined) return null
+  if (request === undefined || target === undefined) return null
   if (!Number.isSafeInteger(facts.now)) return null
-  // Without a prototype, so that no name resolves to anything but these four.
+  // Without a prototype, so that no name resolves to anything but these five.
   const bindings: Record<string, CelInput> = Object.create(null) as Record<string, CelInput>
-  return Object.assign(bindings, { claims, request, target, now: BigInt(facts.now) })
+  return Object.assign(bindings, { claims, subject, request, target, now: BigInt(facts.now) })
 }
 
 /** JSON as CEL values, or undefined when it is not JSON or goes beyond the caps. */

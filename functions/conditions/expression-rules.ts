@@ -9,7 +9,7 @@ type Call = Extract<Expression['exprKind'], { case: 'callExpr' }>['value']
 
 export const MAX_EXPRESSION_LENGTH = 4096
 export const MAX_LIST_LENGTH = 256
-const ROOTS: readonly string[] = ['claims', 'request', 'target', 'now']
+const ROOTS: readonly string[] = ['claims', 'subject', 'request', 'target', 'now']
 
 const MAX_NODES = 1000
 const MAX_DEPTH = 64

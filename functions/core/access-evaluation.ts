@@ -116,6 +116,7 @@ async function readFloor(
     bindings,
     {
       claims,
+      onBehalfOf: userAlone(method.name, claims, snapshot),
       request: describeOpening({ targets: [target.policy.name], scope: null, intent }),
       target: target.policy,
       now: request.time,
@@ -123,6 +124,12 @@ async function readFloor(
     deps.conditions,
   )
   return { united: uniteBindings(matched.allows), denies: matched.denies }
+}
+
+/** A gateway that asks names one subject: a user is one who acts alone. */
+function userAlone(authMethod: string, claims: JsonObject, { userMethods }: PolicySnapshot) {
+  if (!userMethods.has(authMethod)) return null
+  return { relation: 'impersonation', authMethod, claims } as const
 }
 
 async function judge(

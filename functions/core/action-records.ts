@@ -9,6 +9,8 @@ import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
 import { type Records, StoreUnavailable } from './records.ts'
 import type { Session } from './session.ts'
+import { countsAsDenial, SUSPENDED } from './session-state.ts'
+import { tightenAfter } from './self-tightening.ts'
 import type { CallOutcome } from './target.ts'
 
 export function actionEvent(
@@ -66,8 +68,14 @@ export function unspent(result: Unspent, now: number): Failure {
       }
     case 'session_ended':
       return { kind: 'invalid_handle', reason: 'session_ended' }
+    case 'session_suspended':
+      return SUSPENDED
+    case 'session_narrowed':
+      return { kind: 'unavailable', reason: 'session_narrowed', retryAfterSeconds: 1 }
     case 'approval_used':
       return { kind: 'action_denied', code: 'intent_denied', reason: 'approval_used' }
+    case 'replayed':
+      return { kind: 'invalid_proof', reason: 'replayed', at: 'resource' }
     case 'policy_changed':
       return { kind: 'unavailable', reason: 'policy_changed', retryAfterSeconds: 1 }
   }
@@ -98,6 +106,7 @@ export async function recordOutcome(
       ),
       sessionId: recorded.session.id,
       reservedBytes,
+      isShared: recorded.session.lineage !== null,
       usedBytes: outcome.bytes,
       usedRows: outcome.rows,
     })
@@ -119,30 +128,29 @@ export async function recordRefusal(
   if (failure.kind === 'killed' && failure.by === 'environment') return
   if (failure.kind === 'unavailable') return
   if (refused.revision === OUTCOME_RECORDED || failure.kind === 'approval_required') return
-  await deps.records.recordRefusal(
-    draftEvent(
-      {
-        type: 'refusal',
-        decisionId,
-        ...(session === undefined ? {} : describeSession(session, request.declaredOrigin)),
-        action: action === undefined ? { target: request.target } : describeAction(action),
-        ...(session === undefined ? {} : { scope: session.scope }),
-        outcome: {
-          verdict: 'deny',
-          failure: failure.kind,
-          ...('code' in failure ? { code: failure.code } : {}),
-          ...('limit' in failure ? { limit: failure.limit } : {}),
-          ...('ruleId' in failure && failure.ruleId !== undefined
-            ? { rule_id: failure.ruleId }
-            : {}),
-          ...(session === undefined && request.handle !== null
-            ? { token_sha256: deps.hashing.sha256Hex(request.handle) }
-            : {}),
-        },
-        reason: 'reason' in failure ? failure.reason : failure.kind,
-        policyRevision: refused.revision,
+  const event = draftEvent(
+    {
+      type: 'refusal',
+      decisionId,
+      ...(session === undefined ? {} : describeSession(session, request.declaredOrigin)),
+      action: action === undefined ? { target: request.target } : describeAction(action),
+      ...(session === undefined ? {} : { scope: session.scope }),
+      outcome: {
+        verdict: 'deny',
+        failure: failure.kind,
+        ...('code' in failure ? { code: failure.code } : {}),
+        ...('limit' in failure ? { limit: failure.limit } : {}),
+        ...('ruleId' in failure && failure.ruleId !== undefined ? { rule_id: failure.ruleId } : {}),
+        ...(session === undefined && request.handle !== null
+          ? { token_sha256: deps.hashing.sha256Hex(request.handle.token) }
+          : {}),
       },
-      deps,
-    ),
+      reason: 'reason' in failure ? failure.reason : failure.kind,
+      policyRevision: refused.revision,
+    },
+    deps,
   )
+  if (session === undefined || !countsAsDenial(failure)) return deps.records.recordRefusal(event)
+  const denials = await deps.records.recordDenial(session.id, event)
+  await tightenAfter(denials, { session, decisionId, revision: refused.revision }, deps)
 }

@@ -8,6 +8,7 @@ import { evaluateAction, type EvaluatedVerdict } from './evaluate.ts'
 import type { Failure } from './failure.ts'
 import type { Action } from './intent.ts'
 import { namedPolicies } from './intent-policies.ts'
+import { intentOf, intentsAbove, rootIntent } from './lineage.ts'
 import type { Hashing } from './ports.ts'
 import { questionOf } from './question.ts'
 import type { ActionRead } from './records.ts'
@@ -25,19 +26,23 @@ export function judgeAction(
   read: ActionRead,
   deps: ActionDeps,
 ): Promise<EvaluatedVerdict> {
+  const intent = intentOf(session)
   return evaluateAction(
     {
       action,
       grants: grant.grants(action),
       deniedBy: [],
-      intent: session.intent,
+      intent,
+      intentsAbove: intentsAbove(session.lineage),
       policies: namedPolicies(grant.intentPolicies, snapshot),
       question: () =>
         questionOf(action, {
           identity: session.identity,
           authMethod: session.authMethod,
           claims: session.claims,
-          intent: session.intent,
+          onBehalfOf: session.onBehalfOf,
+          intent,
+          rootIntent: rootIntent(session.lineage),
           history: read.history,
           now: deps.clock.nowSeconds(),
         }),

@@ -9,15 +9,18 @@ import {
   unspent,
 } from './action-records.ts'
 import { judgeAction, passAction } from './action-verdict.ts'
-import { currentGrant } from './current-grant.ts'
+import { currentGrant, type GrantNow } from './current-grant.ts'
 import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
 import { askEvaluators, mayReview } from './intent-policies.ts'
 import type { Clock, HandleVerifier, Hashing, Ids, Timers } from './ports.ts'
-import { type ActionRead, type Records, StoreUnavailable } from './records.ts'
+import { type PresentedHandle, type VerifiedHandle, verifyPresented } from './presented-handle.ts'
+import type { ProofVerifier } from './proof.ts'
+import { type ActionRead, type Records, type SharedSpend, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { Secrets } from './secret-source.ts'
+import { removedEffectFailure, standingFailure } from './session-state.ts'
 import type { Session } from './session.ts'
 import type { Conditions, PolicySnapshot, PolicySource } from './snapshot.ts'
 import { standingWatch } from './standing-watch.ts'
@@ -26,8 +29,8 @@ import { targetUrl } from './target-url.ts'
 
 export type ActionRequest = {
   readonly target: string
-  /** The handle as presented; null when there was none. */
-  readonly handle: string | null
+  /** As it came; null when there was none. */
+  readonly handle: PresentedHandle | null
   /** In the form that the target's `normalise` takes. */
   readonly raw: unknown
   /** `Sallyport-Action-Origin` and `-Ref`: declared, recorded, believed by nobody. */
@@ -43,6 +46,7 @@ export type ActionDeps = {
   readonly policy: PolicySource
   readonly conditions: Conditions
   readonly handles: HandleVerifier
+  readonly proofs: ProofVerifier
   readonly secrets: Secrets
   readonly clock: Clock
   readonly timers: Timers
@@ -88,16 +92,21 @@ async function attempt(
   deps: ActionDeps,
 ): Promise<Result<unknown, RefusedAction>> {
   if (deps.isKilled()) return refuse({ kind: 'killed', by: 'environment' })
-  const sessionId = await verifyHandle(request, deps)
-  if (!sessionId.ok) return refuse(sessionId.failure)
-  const { read, snapshot } = await readStanding(sessionId.value, request.target, deps)
+  const handle = await verifyHandle(request, deps)
+  if (!handle.ok) return refuse(handle.failure)
+  const { claims, singleUse } = handle.value
+  const { read, snapshot } = await readStanding(claims.sid, request.target, deps)
   const { revision, session } = read
   if (read.killed) {
     const whose = session === null ? {} : { session }
     return refuse({ kind: 'killed', by: 'policy' }, { revision, ...whose })
   }
   const alive = liveSession(session, deps)
-  if (!alive.ok) return refuse(alive.failure, { revision })
+  if (!alive.ok) {
+    // Of a suspended session the chain goes on; one that has ended has nothing more to say.
+    const whose = session?.state === 'suspended' ? { session } : {}
+    return refuse(alive.failure, { revision, ...whose })
+  }
   const known = { session: alive.value, revision }
 
   await deps.conditions.load(read.bindings ?? [])
@@ -108,6 +117,8 @@ async function attempt(
   const normalised = await target.normalise(request.raw)
   if (!normalised.ok) return refuse(normalised.failure, known)
   const { action, prepared } = normalised.value
+  const removed = removedEffectFailure([alive.value, ...alive.value.above], action.effects)
+  if (removed !== null) return refuse(removed, { ...known, action })
 
   const verdict = await judgeAction(action, alive.value, grant.value, snapshot, read, deps)
   const passage = await passAction(verdict, action, prepared, target, grant.value, read, {
@@ -127,8 +138,11 @@ async function attempt(
       writes: action.effects.some((effect) => effect !== 'read') ? 1 : 0,
       maxBytes: target.policy.max_response_bytes ?? DEFAULT_MAX_RESPONSE_BYTES,
     },
+    shared: sharedSpend(alive.value, grant.value),
+    removedEffects: alive.value.removedEffects,
     nowSeconds: deps.clock.nowSeconds(),
     approvalId: passage.value,
+    singleUse,
     expectedRevision: revision,
   })
   if (recorded.kind !== 'recorded') {
@@ -139,6 +153,12 @@ async function attempt(
     recorded.reservedBytes,
     deps,
   )
+}
+
+/** What a sub-agent spends is its ancestors' too. */
+function sharedSpend({ above }: Session, { shared: limits }: GrantNow): SharedSpend | null {
+  if (limits === null) return null
+  return { limits, removedEffects: above.map(({ removedEffects }) => removedEffects) }
 }
 
 function refuse(
@@ -155,16 +175,12 @@ function notGranted(reason: string): Failure {
 async function verifyHandle(
   request: ActionRequest,
   deps: ActionDeps,
-): Promise<Result<string, Failure>> {
+): Promise<Result<VerifiedHandle, Failure>> {
   if (request.handle === null) return fail({ kind: 'invalid_handle', reason: 'missing' })
-  const verified = await deps.handles.verify(request.handle, deps.clock.nowSeconds())
-  if (!verified.ok) return fail({ kind: 'invalid_handle', reason: verified.failure })
-  const { aud, sid, iss } = verified.value
-  const isForTarget = aud.includes(targetUrl(deps.issuer, request.target))
-  if (iss !== deps.issuer || !isForTarget) {
-    return fail({ kind: 'invalid_handle', reason: 'wrong_audience' })
-  }
-  return ok(sid)
+  const verified = await verifyPresented(request.handle, deps)
+  if (!verified.ok) return verified
+  const isForTarget = verified.value.claims.aud.includes(targetUrl(deps.issuer, request.target))
+  return isForTarget ? verified : fail({ kind: 'invalid_handle', reason: 'wrong_audience' })
 }
 
 /** The session and the policy it stands on; a snapshot older than the store's is loaded again. */
@@ -195,14 +211,8 @@ function needsOf(snapshot: PolicySnapshot) {
 
 function liveSession(session: Session | null, deps: ActionDeps): Result<Session, Failure> {
   if (session === null) return fail({ kind: 'invalid_handle', reason: 'unknown_session' })
-  if (session.state === 'ended') return fail({ kind: 'invalid_handle', reason: 'session_ended' })
-  if (session.expiresAt <= deps.clock.nowSeconds()) {
-    return fail({ kind: 'invalid_handle', reason: 'expired' })
-  }
-  if (session.state === 'suspended') {
-    return fail({ kind: 'action_denied', code: 'intent_denied', reason: 'session_suspended' })
-  }
-  return ok(session)
+  const failure = standingFailure([session, ...session.above], deps.clock.nowSeconds())
+  return failure === null ? ok(session) : fail(failure)
 }
 
 export type RecordedAction = {

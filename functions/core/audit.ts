@@ -10,6 +10,8 @@ export type EventType =
   | 'outcome'
   | 'refusal'
   | 'revocation'
+  /** A session narrowed, suspended or restored; a security event that was received. */
+  | 'state'
   | 'admin'
 
 /** Everything of an event but its place in the log. Absent facts are null, so that the field set is fixed (AUD-9). */

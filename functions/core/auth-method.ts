@@ -4,6 +4,7 @@ import type { AttestationReason } from './failure.ts'
 import type { Identity, JsonObject, JsonValue } from './identity.ts'
 import type { AuthMethodPolicy, DocumentError } from './policy.ts'
 import type { Result } from './result.ts'
+import type { Transmitter } from './security-event.ts'
 
 /**
  * The client certificate of the connection, as the platform saw it: never from a header that anyone can
@@ -77,6 +78,8 @@ export interface CompiledAuthMethod {
   readonly tokenTypes: readonly string[]
   /** Shows each attestation to an authority (STS, TokenReview, introspection): refusals are rationed. */
   readonly asks?: boolean
+  /** Whose security events it believes about its own identities; absent: nobody's. */
+  readonly transmitter?: Transmitter
   /** Whether these verified claims of an open session would still be accepted (policy changed meanwhile). */
   accepts(claims: JsonObject): boolean
   /** All that can be told without I/O: the rules of verify(), every one of them; absent: nothing. */

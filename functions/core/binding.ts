@@ -2,6 +2,7 @@
 // does not evaluate to exactly `true` matches nothing, in an allow as in a deny: write a deny so that it
 // holds when a claim is missing (`!has(claims.team) || claims.team != "payments"`). Facts that are too
 // large to be looked at end an allow and keep a deny, so that no padded claim gets around one.
+import type { OnBehalfOf } from './delegation.ts'
 import type { JsonObject } from './identity.ts'
 import type { BindingPolicy, TargetPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
@@ -13,6 +14,8 @@ export type BindingFacts = {
   /** What was asked for: scope, declared purpose. Caller-written; useful to narrow, never to prove. */
   readonly request: JsonObject
   readonly target: Pick<TargetPolicy, 'name' | 'type' | 'labels'>
+  /** The user for whom it is asked; null: nobody but whose claims these are. */
+  readonly onBehalfOf: Pick<OnBehalfOf, 'relation' | 'authMethod' | 'claims'> | null
   readonly now: Seconds
 }
 
@@ -31,6 +34,7 @@ export function matchBindings(
     (binding) =>
       binding.enabled &&
       binding.target === facts.target.name &&
+      isForSubject(binding, facts.onBehalfOf) &&
       !isExpired(binding, facts.now) &&
       conditionHolds(binding, facts, conditions),
   )
@@ -38,6 +42,19 @@ export function matchBindings(
     allows: holding.filter((binding) => binding.effect === 'allow'),
     denies: holding.filter((binding) => binding.effect === 'deny').map((binding) => binding.name),
   }
+}
+
+/**
+ * An allow holds for the users that it names, and where it names none, when nobody else is the subject. A
+ * deny that names none holds for everybody.
+ */
+function isForSubject(binding: BindingPolicy, onBehalfOf: BindingFacts['onBehalfOf']): boolean {
+  const { effect, on_behalf_of: users, allow_impersonation: mayImpersonate } = binding
+  if (users !== undefined) {
+    return onBehalfOf?.relation === 'delegation' && users.includes(onBehalfOf.authMethod)
+  }
+  if (effect === 'deny' || onBehalfOf === null) return true
+  return onBehalfOf.relation === 'impersonation' && mayImpersonate === true
 }
 
 function isExpired(binding: BindingPolicy, now: Seconds): boolean {
@@ -51,6 +68,9 @@ export function bindingEnd({ expires_at: end }: Pick<BindingPolicy, 'expires_at'
   return end === undefined ? Infinity : Math.floor(Date.parse(end) / 1000)
 }
 
+/** So that `has(subject.email)` is false, and no error, when there is no user. */
+const NO_CLAIMS: JsonObject = {}
+
 function conditionHolds(
   binding: BindingPolicy,
   facts: BindingFacts,
@@ -62,6 +82,7 @@ function conditionHolds(
     binding.condition,
     {
       claims: facts.claims,
+      subject: facts.onBehalfOf?.claims ?? NO_CLAIMS,
       request: facts.request,
       target: { name, type, labels },
       now: facts.now,

@@ -1,15 +1,17 @@
 // What a session may do at a target now: what it was granted when it opened, and no more than what the
 // bindings still grant if the policy changed since. A removal or a tightened rule acts at once.
-import { matchBindings } from './binding.ts'
 import type { Failure } from './failure.ts'
-import { grantsAllow, smallestLimits, uniteBindings } from './grants.ts'
+import { grantsAllow, smallestLimits } from './grants.ts'
 import type { Action } from './intent.ts'
+import { intentOf } from './lineage.ts'
 import { describeOpening, findTarget } from './opening.ts'
 import type { BindingPolicy, Grant, LimitsPolicy, OnReview } from './policy.ts'
 import type { Clock } from './ports.ts'
+import { isBoundAs } from './proof.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { Session, TargetGrant } from './session.ts'
 import type { Conditions, PolicySnapshot } from './snapshot.ts'
+import { treeGrant } from './tree-grant.ts'
 
 export type GrantNow = {
   /** The grants that hold for this action; empty when today's bindings do not cover it. */
@@ -18,6 +20,8 @@ export type GrantNow = {
   readonly onReview: OnReview
   readonly mode: 'enforce' | 'log_only'
   readonly limits: LimitsPolicy
+  /** Of a sub-agent's session: what the policy allows all of its tree together. */
+  readonly shared: LimitsPolicy | null
 }
 
 export function currentGrant(
@@ -31,11 +35,21 @@ export function currentGrant(
   const granted = session.grants.find((grant) => grant.target === target)
   if (granted === undefined) return notGranted('target_not_granted')
   if (bindings === null) {
-    return ok({ ...granted, limits: session.limits, grants: () => granted.grants })
+    const shared = session.lineage?.limits ?? null
+    return ok({ ...granted, limits: session.limits, shared, grants: () => granted.grants })
   }
-  const method = snapshot.methods.get(session.authMethod)
-  if (method === undefined || !method.accepts(session.claims)) return notGranted('method_changed')
+  if (!areStillVouchedFor(session, snapshot)) return notGranted('method_changed')
   return tightened(session, granted, bindings, snapshot, deps)
+}
+
+/** Whether the methods of all who take part would still accept them: agents above it, itself, the user. */
+function areStillVouchedFor(session: Session, { methods, userMethods }: PolicySnapshot): boolean {
+  const { onBehalfOf, lineage } = session
+  const taking = [session, ...(lineage?.actors ?? []), ...(onBehalfOf === null ? [] : [onBehalfOf])]
+  return (
+    taking.every(({ authMethod, claims }) => methods.get(authMethod)?.accepts(claims) === true) &&
+    (onBehalfOf === null || userMethods.has(onBehalfOf.authMethod))
+  )
 }
 
 function notGranted(reason: string): Result<never, Failure> {
@@ -55,28 +69,31 @@ function tightened(
   const request = describeOpening({
     targets: session.grants.map((grant) => grant.target),
     scope: null,
-    intent: session.intent,
+    intent: intentOf(session),
   })
-  const matched = matchBindings(
-    bindings,
-    { claims: session.claims, request, target, now },
-    deps.conditions,
-  )
-  if (matched.denies.length > 0) return notGranted('denied_by_binding')
-  const allows = matched.allows.filter((binding) => binding.delivery === 'session')
-  if (allows.length === 0) return notGranted('no_binding')
-  const united = uniteBindings(allows)
-  if (session.createdAt + united.ttlSeconds <= now) {
+  // Judged as the chain of agents that it is: the root's bindings grant, everybody's denies hold.
+  const [root, ...below] = [...(session.lineage?.actors ?? []), session]
+  const { onBehalfOf } = session
+  const facts = { root, below, onBehalfOf, request, target, now }
+  const tree = treeGrant(bindings, facts, deps.conditions)
+  if (!tree.ok) return notGranted(tree.failure)
+  const { united, delegated } = tree.value
+  if (root.createdAt + united.ttlSeconds <= now) {
     return fail({ kind: 'invalid_handle', reason: 'expired' })
   }
-  if (united.intentRequired && session.intent === null) return notGranted('intent_required')
+  if (united.intentRequired && intentOf(session) === null) return notGranted('intent_required')
+  if (!isBoundAs(united.proofs, session.confirmation)) {
+    return fail({ kind: 'invalid_handle', reason: 'proof_required' })
+  }
   return ok({
     // Both must allow: the session never gains what a later policy adds.
     grants: (action) =>
-      grantsAllow(united.grants, action.effects, action.objects) ? granted.grants : [],
+      grantsAllow(delegated, action.effects, action.objects) ? granted.grants : [],
     intentPolicies: united.intentPolicies,
     onReview: united.onReview,
     mode: granted.mode === 'enforce' ? 'enforce' : united.mode,
     limits: smallestLimits([session.limits, united.limits]),
+    shared:
+      session.lineage === null ? null : smallestLimits([session.lineage.limits, united.limits]),
   })
 }

@@ -20,6 +20,8 @@ export type EvaluationInput = {
   /** Names of the deny bindings that match. One is enough. */
   readonly deniedBy: readonly string[]
   readonly intent: AgentIntent | null
+  /** Of the sessions that this one descends from, the root's first: their envelopes hold as well. */
+  readonly intentsAbove?: readonly AgentIntent[]
   /** All of them apply. */
   readonly policies: readonly CompiledIntentPolicy[]
   /** Built only if an evaluator is asked; `context.rules` is filled in here, by policy. */
@@ -62,7 +64,7 @@ export async function evaluateAction(
 async function decide(input: EvaluationInput): Promise<Decided & { wouldHave?: Decided }> {
   const floor = floorVerdict(input)
   if (floor !== null) return floor
-  const envelope = envelopeVerdict(input.action, input.intent)
+  const envelope = envelopesVerdict(input)
   if (envelope !== null && input.mode === 'enforce') return envelope
 
   // The AuthZEN floor is floor: it holds in log_only too, so an envelope breach does not skip it.
@@ -73,6 +75,15 @@ async function decide(input: EvaluationInput): Promise<Decided & { wouldHave?: D
     return { ...(external ?? logOnly()), wouldHave: soft }
   }
   return strictest([...(external === null ? [] : [external]), soft]) ?? soft
+}
+
+/** The first of the envelopes that the action is outside of, the originating one first. */
+function envelopesVerdict({ action, intent, intentsAbove = [] }: EvaluationInput): Decided | null {
+  for (const above of intentsAbove) {
+    const outside = envelopeVerdict(action, above)
+    if (outside !== null) return outside
+  }
+  return envelopeVerdict(action, intent)
 }
 
 /** Null when the floor holds or is not known. */
@@ -182,9 +193,11 @@ function strictest(verdicts: readonly Decided[]): Decided | null {
 }
 
 /** No rule and no judge had a say, and grants and envelope hold as far as they are known. */
-function baseline({ action, grants, intent, undetermined = [] }: EvaluationInput): Decided {
+function baseline(input: EvaluationInput): Decided {
+  const { action, grants, intent, intentsAbove = [], undetermined = [] } = input
   const allow = { verdict: 'allow', evaluator: BROKER } as const
-  if (isOpenAgainst(intent, undetermined)) return notJudged([])
+  const isOpen = [intent, ...intentsAbove].some((one) => isOpenAgainst(one, undetermined))
+  if (isOpen) return notJudged([])
   if (grants === null && !coversWhole(action, intent, undetermined)) return notJudged([])
   if (intent?.envelope !== undefined && action.name !== 'session.open') {
     return { ...allow, tier: 'envelope', reasonCode: 'within_envelope' }

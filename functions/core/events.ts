@@ -1,8 +1,11 @@
 // Builds audit events with the whole field set, so that no path leaves one out (AUD-9).
 import type { EventDraft, EventType } from './audit.ts'
+import { describeOnBehalfOf, type OnBehalfOf } from './delegation.ts'
 import type { Identity, JsonObject } from './identity.ts'
 import { identityName } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
+import { attestedOrigin } from './origin.ts'
+import { describeLineage, type Lineage } from './lineage.ts'
 import type { Clock, Ids } from './ports.ts'
 import type { Session } from './session.ts'
 
@@ -41,26 +44,33 @@ export function draftEvent(facts: EventFacts, deps: { clock: Clock; ids: Ids }):
   }
 }
 
+/** Who asks, verified. */
+export type Caller = {
+  readonly identity: Identity
+  readonly onBehalfOf: OnBehalfOf | null
+  readonly lineage: Lineage | null
+}
+
 /** What is said of the caller and by whom: declared by itself, attested by its token. */
 export function describeCaller(
-  identity: Identity | null,
+  caller: Caller | null,
   intent: AgentIntent | null,
 ): Pick<EventFacts, 'identity' | 'agent' | 'intent' | 'origin'> {
   return {
-    ...(identity === null ? {} : { identity: identityName(identity) }),
+    ...(caller === null ? {} : { identity: identityName(caller.identity) }),
     agent: {
       declared: intent?.agent === undefined ? null : { ...intent.agent },
-      attested: identity === null ? null : attestedAgent(identity),
+      attested: caller === null ? null : attestedAgent(caller),
     },
     ...(intent === null ? {} : { intent: describeIntent(intent) }),
     origin: {
       declared: intent?.origin === undefined ? null : describeOrigin(intent),
-      attested: null,
+      attested: caller === null ? null : attestedOrigin(caller),
     },
   }
 }
 
-function attestedAgent(identity: Identity): JsonObject {
+function attestedAgent({ identity, onBehalfOf, lineage }: Caller): JsonObject {
   return {
     auth_method: identity.method,
     type: identity.methodType,
@@ -68,6 +78,8 @@ function attestedAgent(identity: Identity): JsonObject {
     token_sha256: identity.attestationHash,
     ...(typeof identity.claims['iss'] === 'string' ? { issuer: identity.claims['iss'] } : {}),
     ...identity.evidence,
+    ...describeOnBehalfOf(onBehalfOf),
+    ...describeLineage(lineage),
   }
 }
 
@@ -99,6 +111,9 @@ export function describeSession(
         auth_method: session.authMethod,
         subject: session.subject,
         token_sha256: session.attestationHash,
+        ...(session.confirmation === null ? {} : { cnf: { ...session.confirmation } }),
+        ...describeOnBehalfOf(session.onBehalfOf),
+        ...describeLineage(session.lineage),
       },
     },
     ...(session.intent === null ? {} : { intent: describeIntent(session.intent) }),
@@ -106,7 +121,7 @@ export function describeSession(
       declared:
         declaredOrigin ??
         (session.intent?.origin === undefined ? null : describeOrigin(session.intent)),
-      attested: null,
+      attested: session.attestedOrigin,
     },
   }
 }

@@ -2,14 +2,18 @@
 // the refusal.
 import type { EvaluatedVerdict } from './evaluate.ts'
 import { canonicalJson } from './audit.ts'
+import type { Parties } from './delegation.ts'
 import { describeCaller, draftEvent, type EventFacts } from './events.ts'
 import type { ExchangeDeps, ExchangeGrant, ExchangeRequest, RefusedExchange } from './exchange.ts'
 import type { Failure } from './failure.ts'
-import { type Identity, identityName, type JsonObject } from './identity.ts'
+import { identityName, type JsonObject } from './identity.ts'
 import { describeOpening } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
+import { attestedOrigin } from './origin.ts'
 import type { Ids, Seconds } from './ports.ts'
+import type { Confirmation, SingleUse } from './proof.ts'
 import { formatScope } from './scope.ts'
+import type { Revocable } from './security-event.ts'
 import type { Session } from './session.ts'
 import { targetUrl } from './target-url.ts'
 import type { HandleClaims } from './token.ts'
@@ -17,7 +21,12 @@ import type { HandleClaims } from './token.ts'
 export function newSession(
   asked: OpeningRequest,
   opening: Opening,
-  facts: { decisionId: string; revision: number; now: Seconds },
+  facts: {
+    decisionId: string
+    revision: number
+    now: Seconds
+    confirmation: Confirmation | null
+  },
   ids: Ids,
 ): Session {
   return {
@@ -27,6 +36,9 @@ export function newSession(
     authMethod: asked.identity.method,
     subject: asked.identity.subject,
     claims: asked.identity.claims,
+    onBehalfOf: asked.onBehalfOf,
+    lineage: asked.lineage,
+    above: [],
     intent: asked.intent,
     grants: opening.targets,
     scope: formatScope(opening.targets.flatMap((target) => target.grants)),
@@ -37,6 +49,10 @@ export function newSession(
     policyRevision: facts.revision,
     decisionId: facts.decisionId,
     attestationHash: asked.identity.attestationHash,
+    removedEffects: [],
+    denials: 0,
+    attestedOrigin: attestedOrigin(asked),
+    confirmation: facts.confirmation,
   }
 }
 
@@ -45,22 +61,22 @@ export async function recordDecision(
   session: Session,
   asked: OpeningRequest,
   verdict: EvaluatedVerdict,
-  approvalId: string | null,
+  { approvalId, proofs }: { approvalId: string | null; proofs: readonly SingleUse[] },
   deps: ExchangeDeps,
 ): Promise<Failure | 'policy_changed' | null> {
-  const { identity } = asked
   const recorded = await deps.records.recordDecision({
     event: draftEvent(
       {
         type: 'decision',
         decisionId: session.decisionId,
         sessionId: session.id,
-        ...describeCaller(identity, asked.intent),
+        ...describeCaller(asked, asked.intent),
         action: { name: 'session.open', ...describeOpening(asked) },
         scope: session.scope,
         outcome: {
           verdict: 'allow',
           tier: verdict.tier,
+          ...(session.confirmation === null ? {} : { cnf: session.confirmation }),
           ...(approvalId === null ? {} : { approval: approvalId }),
           ...(verdict.wouldHave === undefined
             ? {}
@@ -75,7 +91,8 @@ export async function recordDecision(
       deps,
     ),
     sessionId: session.id,
-    singleUse: identity.singleUse === undefined ? [] : [identity.singleUse],
+    singleUse: [...asked.attestations.flatMap(({ singleUse }) => singleUse ?? []), ...proofs],
+    revocable: revocablesOf(asked),
     approvalId,
     expectedRevision: session.policyRevision,
   })
@@ -86,26 +103,33 @@ export async function recordDecision(
       return recorded
     case 'approval_used':
       return { kind: 'access_denied', reason: recorded }
+    case 'proof_replayed':
+      return { kind: 'invalid_proof', reason: 'replayed', at: 'token_endpoint' }
     case 'replayed':
+    case 'revoked':
       return {
         kind: 'attestation_rejected',
         role: 'subject',
         reason: recorded,
-        method: identity.method,
+        method: asked.identity.method,
       }
   }
+}
+
+function revocablesOf({ attestations }: Pick<Parties, 'attestations'>): readonly Revocable[] {
+  return attestations.flatMap(({ revocable }) => revocable ?? [])
 }
 
 export async function mintAndRecordGrant(
   session: Session,
   request: ExchangeRequest,
-  caller: Identity,
+  caller: Parties,
   deps: ExchangeDeps,
 ): Promise<ExchangeGrant> {
   const claims: HandleClaims = {
     iss: deps.issuer,
     aud: session.grants.map((grant) => targetUrl(deps.issuer, grant.target)),
-    sub: session.identity,
+    sub: caller.sub,
     client_id: session.authMethod,
     sid: session.id,
     jti: deps.ids.fresh('jti'),
@@ -113,10 +137,12 @@ export async function mintAndRecordGrant(
     exp: session.expiresAt,
     scope: session.scope,
     ...(caller.act === null ? {} : { act: caller.act }),
+    ...(session.confirmation === null ? {} : { cnf: session.confirmation }),
   }
   const handle = await deps.signer.sign(claims)
   await deps.records.recordGrant({
     session,
+    revocable: revocablesOf(caller),
     event: draftEvent(
       {
         type: 'grant',
@@ -130,6 +156,7 @@ export async function mintAndRecordGrant(
           delivery: 'session',
           credential_sha256: deps.hashing.sha256Hex(handle),
           jti: claims.jti,
+          ...(session.confirmation === null ? {} : { cnf: session.confirmation }),
           expires_at: new Date(session.expiresAt * 1000).toISOString(),
           ...(caller.act === null ? {} : { act: caller.act }),
           ...(request.declaredClientId === null
@@ -169,6 +196,9 @@ export async function recordRefusal(
           // Failures hold plain facts (style rule 17); undefined members are dropped by canonical JSON.
           facts: facts,
           token_sha256: deps.hashing.sha256Hex(request.subject.token),
+          ...(request.actor === null
+            ? {}
+            : { actor_token_sha256: deps.hashing.sha256Hex(request.actor.token) }),
         },
         reason: 'reason' in failure ? failure.reason : kind,
         policyRevision: refused.revision,

@@ -1,11 +1,7 @@
 // The exchange path, read top to bottom (design/architecture.md): verify -> bindings -> intent ->
 // RECORD the decision -> mint -> RECORD the grant -> answer. Nothing is minted that was not recorded.
-import {
-  candidatesFor,
-  type RefusedAttestation,
-  type SelectAttestation,
-  verifyBy,
-} from './attestation.ts'
+import type { SelectAttestation } from './attestation.ts'
+import { heldToGrants } from './assertion-grant.ts'
 import type { UntrustedAttestation } from './auth-method.ts'
 import {
   mintAndRecordGrant,
@@ -13,25 +9,36 @@ import {
   recordDecision,
   recordRefusal,
 } from './exchange-records.ts'
-import type { ExchangeLimits, SlowDown } from './exchange-limits.ts'
+import type { ExchangeLimits } from './exchange-limits.ts'
+import type { Caller } from './events.ts'
 import type { Failure } from './failure.ts'
-import type { Identity } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
 import { mayReview } from './intent-policies.ts'
+import { openBelow } from './opening-below.ts'
 import { openingHash, type OpeningRequest, openTargets } from './opening.ts'
 import { judgeOpening, passOpening } from './opening-verdict.ts'
-import type { Clock, HandleSigner, Hashing, Ids } from './ports.ts'
+import type { Clock, HandleSigner, HandleVerifier, Hashing, Ids } from './ports.ts'
+import {
+  bindHandle,
+  proveRequest,
+  type Proven,
+  type ProofVerifier,
+  type UntrustedProof,
+} from './proof.ts'
 import { type Records, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
 import type { Session } from './session.ts'
 import type { Conditions, PolicySnapshot, PolicySource } from './snapshot.ts'
+import { verifyParties } from './verify-parties.ts'
 
 export type ExchangeRequest = {
   readonly subject: UntrustedAttestation
+  /** The agent's own, when the subject is somebody else. */
+  readonly actor: UntrustedAttestation | null
   /** A `client_assertion`: an attestation like any other (design/api.md). */
   readonly client: UntrustedAttestation | null
-  /** Names of the targets asked for, without repetition. */
+  /** Names of the targets asked for, without repetition; none where an assertion may name them. */
   readonly targets: readonly string[]
   readonly scope: readonly ScopeItem[] | null
   readonly intent: AgentIntent | null
@@ -41,13 +48,20 @@ export type ExchangeRequest = {
   readonly source: string | null
   /** Recorded as declared, and used for nothing. */
   readonly declaredClientId: string | null
+  /** What came with the request to prove a key. */
+  readonly proof: UntrustedProof
 }
+
+/** A request whose proof, if one came, holds. */
+export type ProvenRequest = ExchangeRequest & { readonly proven: Proven }
 
 export type ExchangeDeps = {
   readonly records: Records
   readonly policy: PolicySource
   readonly conditions: Conditions
   readonly signer: HandleSigner
+  readonly handles: HandleVerifier
+  readonly proofs: ProofVerifier
   readonly select: SelectAttestation
   readonly limits: ExchangeLimits
   readonly clock: Clock
@@ -67,7 +81,7 @@ export type ExchangeGrant = {
 /** A refusal and what was known when it happened, for its event. */
 export type RefusedExchange = {
   readonly failure: Failure
-  readonly caller: Identity | null
+  readonly caller: Caller | null
   readonly revision: number
 }
 type Attempt = Result<ExchangeGrant, RefusedExchange> | 'policy_changed'
@@ -112,17 +126,6 @@ export function storeDown(): Failure {
   return { kind: 'unavailable', reason: 'store', retryAfterSeconds: 2 }
 }
 
-/** STS and the like: nothing was found wrong with the token, and nothing right (AW-11). */
-function verifierDown({ method, got }: RefusedAttestation): Failure {
-  return {
-    kind: 'unavailable',
-    reason: 'verifier',
-    retryAfterSeconds: 5,
-    ...(method === undefined ? {} : { method }),
-    ...(got === undefined ? {} : { got }),
-  }
-}
-
 async function untilPolicyStands(
   request: ExchangeRequest,
   decisionId: string,
@@ -131,11 +134,15 @@ async function untilPolicyStands(
   if (deps.isKilled()) return refuse({ kind: 'killed', by: 'environment' }, null, 0)
   const slow = deps.limits.enter(request.source)
   if (slow !== null) return refuse(slow, null, 0)
+  const place = { at: 'token_endpoint', token: request.subject.token } as const
+  const proven = await proveRequest(request.proof, place, deps)
+  if (!proven.ok) return refuse(proven.failure, null, 0)
+  const asked: ProvenRequest = { ...request, proven: proven.value }
   let snapshot = await deps.policy.current()
   const minimum = request.minPolicyRevision ?? 0
   if (snapshot.revision < minimum) snapshot = await deps.policy.atLeast(minimum)
   for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-    const outcome = await attempt(request, decisionId, snapshot, deps)
+    const outcome = await attempt(asked, decisionId, snapshot, deps)
     if (outcome !== 'policy_changed') return outcome
     snapshot = await deps.policy.refresh(snapshot.revision)
     if (snapshot.revision < minimum) break
@@ -149,19 +156,19 @@ function policyBehind(): Failure {
 
 function refuse(
   failure: Failure,
-  caller: Identity | null,
+  caller: Caller | null,
   revision: number,
 ): Result<never, RefusedExchange> {
   return fail({ failure, caller, revision })
 }
 
 async function attempt(
-  request: ExchangeRequest,
+  request: ProvenRequest,
   decisionId: string,
   snapshot: PolicySnapshot,
   deps: ExchangeDeps,
 ): Promise<Attempt> {
-  const verified = await verifyCaller(request, snapshot, deps)
+  const verified = await verifyParties(request, snapshot, deps)
   if (verified === 'policy_changed') return verified
   if (snapshot.revision < (request.minPolicyRevision ?? 0)) {
     // What refuses a caller here may be what the newer policy changes.
@@ -169,13 +176,16 @@ async function attempt(
   }
   if (!verified.ok) return refuse(verified.failure, null, snapshot.revision)
   const caller = verified.value
-  const asked: OpeningRequest = { ...request, identity: caller }
+  const held = heldToGrants(request, caller.attestations)
+  if (!held.ok) return refuse(held.failure, caller, snapshot.revision)
+  const asking: OpeningRequest = { ...held.value, ...caller }
 
-  const approvalHash = mayReview(snapshot) ? openingHash(asked, deps.hashing) : null
+  const approvalHash = mayReview(snapshot) ? openingHash(asking, deps.hashing) : null
   const read = await deps.records.readExchange({
-    method: caller.method,
-    targets: request.targets,
+    method: caller.identity.method,
+    targets: asking.targets,
     approvalHash,
+    parent: caller.parent?.sid ?? null,
   })
   const revision = read.revision
   if (read.killed) return refuse({ kind: 'killed', by: 'policy' }, caller, revision)
@@ -184,56 +194,26 @@ async function attempt(
   const now = deps.clock.nowSeconds()
   const { conditions } = deps
   await conditions.load(read.bindings)
-  const opening = openTargets(asked, { bindings: read.bindings, snapshot, conditions, now })
-  if (!opening.ok) return refuse(opening.failure, caller, revision)
-  const verdict = await judgeOpening(asked, opening.value, snapshot, deps)
+  const policy = { bindings: read.bindings, snapshot, conditions, now }
+  const opened =
+    caller.parent === null ? openTargets(asking, policy) : openBelow(asking, read.parent, policy)
+  if (!opened.ok) return refuse(opened.failure, caller, revision)
+  const { asked, opening } = opened.value
+  const bound = bindHandle(opening.proofs, request.proven)
+  if (!bound.ok) return refuse(bound.failure, asked, revision)
+  const verdict = await judgeOpening(asked, opening, snapshot, deps)
   const approvalId = await passOpening(
-    { verdict, opening: opening.value, asked, decisionId, approvalHash, revision, now },
+    { verdict, opening, asked, decisionId, approvalHash, revision, now },
     read.approval,
     deps,
   )
-  if (!approvalId.ok) return refuse(approvalId.failure, caller, revision)
+  if (!approvalId.ok) return refuse(approvalId.failure, asked, revision)
 
-  const session = newSession(asked, opening.value, { decisionId, revision, now }, deps.ids)
-  const refusal = await recordDecision(session, asked, verdict, approvalId.value, deps)
+  const facts = { decisionId, revision, now, confirmation: bound.value }
+  const session = newSession(asked, opening, facts, deps.ids)
+  const consumed = { approvalId: approvalId.value, proofs: request.proven.singleUse }
+  const refusal = await recordDecision(session, asked, verdict, consumed, deps)
   if (refusal === 'policy_changed') return refusal
-  if (refusal !== null) return refuse(refusal, caller, revision)
-  return ok(await mintAndRecordGrant(session, request, caller, deps))
-}
-
-async function verifyCaller(
-  request: ExchangeRequest,
-  snapshot: PolicySnapshot,
-  deps: ExchangeDeps,
-): Promise<Result<Identity, Failure> | 'policy_changed'> {
-  const { source, authMethod } = request
-  const subject = await verifyWithinLimits(request.subject, { source, authMethod, snapshot }, deps)
-  if ('kind' in subject) return fail(subject)
-  const client =
-    request.client === null || !subject.ok
-      ? null
-      : await verifyWithinLimits(request.client, { source, authMethod: null, snapshot }, deps)
-  if (client !== null && 'kind' in client) return fail(client)
-  if (subject.ok && (client === null || client.ok)) return subject
-  // The policy may have changed since this isolate read it; it looks once a second at most.
-  const fresh = await deps.policy.refreshLimited()
-  if (fresh.revision !== snapshot.revision) return 'policy_changed'
-  if (subject.ok) return fail({ kind: 'invalid_client', viaAuthorizationHeader: false })
-  if (subject.failure.reason === 'verifier_unavailable') return fail(verifierDown(subject.failure))
-  return fail({ kind: 'attestation_rejected', role: 'subject', ...subject.failure })
-}
-
-/** Between the choice of the candidates, which costs nothing, and their work, which may cost a call. */
-async function verifyWithinLimits(
-  attestation: UntrustedAttestation,
-  input: Pick<ExchangeRequest, 'source' | 'authMethod'> & { readonly snapshot: PolicySnapshot },
-  { select, limits }: ExchangeDeps,
-): Promise<Result<Identity, RefusedAttestation> | SlowDown> {
-  const candidates = candidatesFor(attestation, { ...input, select })
-  if (!candidates.ok) return candidates
-  const settle = limits.enterMethods(input.source, candidates.value)
-  if (!settle.ok) return settle.failure
-  const { verified, refusedAfterAsking } = await verifyBy(candidates.value, attestation)
-  settle.value({ accepted: verified.ok ? verified.value.method : null, refusedAfterAsking })
-  return verified
+  if (refusal !== null) return refuse(refusal, asked, revision)
+  return ok(await mintAndRecordGrant(session, request, { ...caller, ...asked }, deps))
 }

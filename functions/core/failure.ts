@@ -30,8 +30,18 @@ export type AttestationReason =
   | 'invalid_spiffe_id'
   | 'wrong_trust_domain'
   | 'replayed'
+  /** A security event about its subject came after it was issued. */
+  | 'revoked'
+  /** A user's where a workload's is needed, or the other way round. */
+  | 'wrong_role'
+  /** `may_act` of the subject does not name this actor. */
+  | 'may_not_act'
+  /** More actors, or more generations of sessions, than are carried. */
+  | 'chain_too_long'
   | 'own_token'
   | 'session_ended'
+  /** It is bound to a key or certificate (`cnf`) that the request did not prove. */
+  | 'unproven'
   /** No client certificate on the connection, or none whose key the platform saw proven. */
   | 'certificate_missing'
   | 'certificate_unproven'
@@ -40,6 +50,26 @@ export type AttestationReason =
   | 'verifier_error'
   /** Whoever has to vouch for it could not be asked: 503, and no fault of the caller. */
   | 'verifier_unavailable'
+
+/** Why a DPoP proof was refused. */
+export type ProofReason =
+  | 'missing'
+  | 'repeated'
+  | 'malformed'
+  | 'type'
+  | 'algorithm'
+  | 'header'
+  | 'key'
+  | 'bad_signature'
+  | 'missing_claim'
+  | 'method'
+  | 'url'
+  | 'not_yet_valid'
+  | 'too_old'
+  | 'token_hash'
+  | 'nonce_required'
+  | 'nonce_stale'
+  | 'replayed'
 
 export type GatewayDenial =
   | 'not_granted'
@@ -56,7 +86,12 @@ export type Failure =
   // Requests that cannot be understood. `reason` is a stable word; `parameter` names what to mend.
   | { kind: 'malformed_request'; reason: string; parameter?: string }
   | { kind: 'unsupported_grant_type' }
-  | { kind: 'invalid_client'; viaAuthorizationHeader: boolean }
+  | {
+      kind: 'invalid_client'
+      viaAuthorizationHeader: boolean
+      reason?: AttestationReason
+      method?: string
+    }
   // Faults of a token or of its method: one answer for all of them.
   | {
       kind: 'attestation_rejected'
@@ -69,7 +104,15 @@ export type Failure =
     }
   | {
       kind: 'invalid_target'
-      reason: 'malformed' | 'unknown_target' | 'no_binding' | 'denied_by_binding' | 'delivery'
+      reason:
+        | 'malformed'
+        | 'unknown_target'
+        | 'no_binding'
+        | 'denied_by_binding'
+        | 'delivery'
+        | 'not_delegated'
+        /** Not what the assertion was issued for. */
+        | 'not_asserted'
       target?: string
     }
   | { kind: 'invalid_scope'; reason: 'syntax' | 'nothing_left'; target?: string }
@@ -103,8 +146,14 @@ export type Failure =
         | 'wrong_audience'
         | 'session_ended'
         | 'unknown_session'
+        /** Bound to a key and shown as a bearer token; or with a proof although it is bound to none. */
         | 'proof_required'
+        | 'wrong_key'
+        | 'wrong_certificate'
+        | 'not_bound'
     }
+  // A DPoP proof (RFC 9449 §4.3). The wire tells only whether a nonce is what is missing.
+  | { kind: 'invalid_proof'; reason: ProofReason; at: 'token_endpoint' | 'resource' }
   | { kind: 'action_malformed'; reason: string }
   | { kind: 'action_denied'; code: GatewayDenial; reason: string; hint?: string; ruleId?: string }
   | { kind: 'approval_required'; approval: Approval; reason: string; ruleId?: string }

@@ -3,6 +3,7 @@
 import type { Envelope } from './intent.ts'
 import { intersectPatterns, objectMatches } from './object-pattern.ts'
 import type { BindingPolicy, Effect, Grant, LimitsPolicy, OnReview } from './policy.ts'
+import { PROOF_KINDS, type ProofKind } from './proof.ts'
 import type { ScopeItem } from './scope.ts'
 
 /**
@@ -101,6 +102,8 @@ export type UnitedBindings = {
   readonly mode: 'enforce' | 'log_only'
   readonly intentRequired: boolean
   readonly delivery: 'session' | 'credential'
+  /** Every kind of proof that any of them asks for. */
+  readonly proofs: readonly ProofKind[]
 }
 
 /** Strictest first. */
@@ -123,11 +126,16 @@ export function uniteBindings(bindings: readonly BindingPolicy[]): UnitedBinding
     limits: smallestLimits(bindings.flatMap(({ limits }) => limits ?? [])),
     ttlSeconds: bindings.length === 0 ? 0 : Math.min(...bindings.map((b) => b.ttl_seconds)),
     intentPolicies: [...new Set(policies)],
-    onReview: ON_REVIEW.find((strictest) => reviews.includes(strictest)) ?? 'deny',
+    onReview: strictestReview(reviews),
     mode: everyOne(({ mode }) => mode === 'log_only') ? 'log_only' : 'enforce',
     intentRequired: bindings.some(({ intent }) => intent?.required === true),
     delivery: everyOne(({ delivery }) => delivery === 'credential') ? 'credential' : 'session',
+    proofs: PROOF_KINDS.filter((kind) => bindings.some((b) => b.require_proof === kind)),
   }
+}
+
+export function strictestReview(reviews: readonly OnReview[]): OnReview {
+  return ON_REVIEW.find((strictest) => reviews.includes(strictest)) ?? 'deny'
 }
 
 /** The smallest of each limit; a limit that nobody sets stays absent. */

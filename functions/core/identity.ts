@@ -1,5 +1,7 @@
 // A verified caller. Only auth-methods/ build one, and only from what a verifier returned (RB-13).
+import type { AssertionGrant } from './assertion-grant.ts'
 import type { Seconds } from './ports.ts'
+import type { Revocable } from './security-event.ts'
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject
 export type JsonObject = { readonly [member: string]: JsonValue }
@@ -21,6 +23,12 @@ export type Identity = {
   readonly attestationHash: string
   /** Consumed with the decision when the method is `single_use`; absent otherwise. */
   readonly singleUse?: { readonly key: string; readonly expiresAt: Seconds }
+  /** What it was issued for and to whom, where it is a grant and no attestation (ID-JAG). */
+  readonly grant?: AssertionGrant
+  /** Of a method that believes security events: refused when one came after it was issued. */
+  readonly revocable?: Revocable
+  /** What it proves of why it was issued, e.g. that a schedule started the run; absent: nothing. */
+  readonly origin?: JsonObject
   /** Facts for the audit event, such as the age of the key set that was used (DEP-3). */
   readonly evidence: JsonObject
 }

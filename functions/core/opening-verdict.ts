@@ -6,6 +6,7 @@ import type { ExchangeDeps } from './exchange.ts'
 import type { Failure } from './failure.ts'
 import { identityName } from './identity.ts'
 import { namedPolicies } from './intent-policies.ts'
+import { intentOf, intentsAbove, rootIntent } from './lineage.ts'
 import { describeOpening, openingAction, openingHash } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
 import type { Seconds } from './ports.ts'
@@ -25,19 +26,23 @@ export function judgeOpening(
 ): Promise<EvaluatedVerdict> {
   const scope = formatScope(opening.targets.flatMap((target) => target.grants))
   const action = openingAction(asked, scope, snapshot)
+  const intent = intentOf(asked)
   return evaluateAction(
     {
       action,
       grants: opening.targets.flatMap((target) => target.grants),
       deniedBy: [],
-      intent: asked.intent,
+      intent,
+      intentsAbove: intentsAbove(asked.lineage),
       policies: namedPolicies(opening.intentPolicies, snapshot),
       question: () =>
         questionOf(action, {
           identity: identityName(asked.identity),
           authMethod: asked.identity.method,
           claims: asked.identity.claims,
-          intent: asked.intent,
+          onBehalfOf: asked.onBehalfOf,
+          intent,
+          rootIntent: rootIntent(asked.lineage),
           now: deps.clock.nowSeconds(),
         }),
       mode: opening.mode,
@@ -83,7 +88,7 @@ export async function passOpening(
             actionHash: judged.approvalHash ?? openingHash(asked, deps.hashing),
             sessionId: null,
             decisionId: judged.decisionId,
-            ...describeCaller(asked.identity, asked.intent),
+            ...describeCaller(asked, asked.intent),
             action: describeOpening(asked),
             reason: verdict.reasonCode,
             revision: judged.revision,

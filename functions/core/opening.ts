@@ -2,20 +2,21 @@
 // targets are granted, or none.
 import { canonicalJson } from './audit.ts'
 import { bindingEnd, matchBindings } from './binding.ts'
+import type { Parties } from './delegation.ts'
 import type { Failure } from './failure.ts'
 import { narrowGrants, smallestLimits, uniteBindings } from './grants.ts'
 import { identityName, type Identity, type JsonObject } from './identity.ts'
 import type { Action, AgentIntent } from './intent.ts'
 import type { BindingPolicy, LimitsPolicy, OnReview, TargetPolicy } from './policy.ts'
 import { CLOCK_SKEW_SECONDS, type Hashing, type Seconds } from './ports.ts'
+import type { ProofKind } from './proof.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
 import type { TargetGrant } from './session.ts'
 import type { Conditions, PolicySnapshot } from './snapshot.ts'
 
 /** What is asked for, and by whom (verified). */
-export type OpeningRequest = {
-  readonly identity: Identity
+export type OpeningRequest = Omit<Parties, 'sub' | 'act'> & {
   readonly targets: readonly string[]
   readonly scope: readonly ScopeItem[] | null
   readonly intent: AgentIntent | null
@@ -28,7 +29,12 @@ export type Opening = {
   readonly mode: 'enforce' | 'log_only'
   readonly onReview: OnReview
   readonly intentPolicies: readonly string[]
+  /** What the handle has to be bound to. */
+  readonly proofs: readonly ProofKind[]
 }
+
+/** What was asked for, with all that is known by now, and what may be opened. */
+export type Opened = { readonly asked: OpeningRequest; readonly opening: Opening }
 
 export type OpeningPolicy = {
   readonly bindings: readonly BindingPolicy[]
@@ -57,7 +63,7 @@ export function findTarget(
 export function openTargets(
   request: OpeningRequest,
   policy: OpeningPolicy,
-): Result<Opening, Failure> {
+): Result<Opened, Failure> {
   const grants: TargetGrant[] = []
   const matched: BindingPolicy[] = []
   for (const name of request.targets) {
@@ -77,7 +83,8 @@ export function openTargets(
     })
     matched.push(...allows.value)
   }
-  return sessionTerms(request, grants, matched, policy.now)
+  const opening = sessionTerms(request, grants, matched, policy.now)
+  return opening.ok ? ok({ asked: request, opening: opening.value }) : opening
 }
 
 function allowingBindings(
@@ -88,12 +95,9 @@ function allowingBindings(
   const target = findTarget(name, policy.snapshot)
   if (target === null)
     return fail({ kind: 'invalid_target', reason: 'unknown_target', target: name })
-  // A user's token alone opens nothing (design/api.md, "On whose behalf").
-  if (request.identity.kind === 'user') {
-    return fail({ kind: 'invalid_target', reason: 'no_binding', target: name })
-  }
   const facts = {
     claims: request.identity.claims,
+    onBehalfOf: request.onBehalfOf,
     request: describeOpening(request),
     target,
     now: policy.now,
@@ -109,7 +113,7 @@ function allowingBindings(
 }
 
 /**
- * TTL and each limit are the smallest of all; the handle never outlives the attestation (RS-05) nor a
+ * TTL and each limit are the smallest of all; the handle never outlives an attestation (RS-05) nor a
  * binding that it stands on, which is not read again while the policy stays the same.
  */
 function sessionTerms(
@@ -123,7 +127,10 @@ function sessionTerms(
     return fail({ kind: 'invalid_authorization_details', reason: 'intent_required' })
   }
   const ends = [now + united.ttlSeconds, ...matched.map(bindingEnd)]
-  const expiresAt = Math.min(...ends, attestationEnd(request.identity, now))
+  const expiresAt = Math.min(
+    ...ends,
+    ...request.attestations.map((one) => attestationEnd(one, now)),
+  )
   if (expiresAt <= now)
     return fail({ kind: 'attestation_rejected', role: 'subject', reason: 'expired' })
   return ok({
@@ -133,11 +140,12 @@ function sessionTerms(
     mode: united.mode,
     onReview: united.onReview,
     intentPolicies: united.intentPolicies,
+    proofs: united.proofs,
   })
 }
 
 /** The attestation's own end; one that was accepted within the clock skew ends with the skew. */
-function attestationEnd({ expiresAt }: Identity, now: Seconds): Seconds {
+export function attestationEnd({ expiresAt }: Identity, now: Seconds): Seconds {
   if (expiresAt === null) return Infinity
   return expiresAt > now ? expiresAt : expiresAt + CLOCK_SKEW_SECONDS
 }
@@ -181,6 +189,9 @@ export function openingHash(request: OpeningRequest, hashing: Hashing): string {
   return hashing.sha256Hex(
     canonicalJson({
       identity: identityName(request.identity),
+      // Of a parent, too, everything else is known by its session.
+      on_behalf_of: request.parent === null ? (request.onBehalfOf?.identity ?? null) : null,
+      parent: request.parent?.sid ?? null,
       ...describeOpening({ ...request, targets: [...request.targets].sort() }),
       // Parsed JSON by construction.
       intent: request.intent as unknown as JsonObject | null,

@@ -1,6 +1,7 @@
 // The policy objects of design/api.md as they are after parsing: snake_case members, as on the wire and
 // in the store. http/ and store/ parse into these once; nothing inside checks their shape again.
 import type { JsonObject } from './identity.ts'
+import type { ProofKind } from './proof.ts'
 
 export type DocumentError = {
   /** JSON Pointer into the document, e.g. `/bindings/0/grants/1/objects/0`. */
@@ -82,7 +83,15 @@ export type BindingPolicy = Common & {
   readonly condition?: string
   readonly grants: readonly Grant[]
   readonly ttl_seconds: number
+  /** Methods whose users may be the subject; absent: it holds when nobody else is (a deny: always). */
+  readonly on_behalf_of?: readonly string[]
+  /** A user's token alone may open what this grants. */
+  readonly allow_impersonation?: boolean
+  /** Methods whose workloads may be sub-agents of a session that this opened. */
+  readonly delegate_to?: readonly string[]
   readonly delivery: 'session' | 'credential'
+  /** What handles are bound to: with `dpop` and `mtls` asked for by two bindings, to both. */
+  readonly require_proof?: 'none' | ProofKind
   readonly intent?: {
     readonly policy?: string
     readonly required: boolean

@@ -1,5 +1,6 @@
 // The question put to an evaluator: AuthZEN 1.0 in the shape of design/api.md. Declared text travels as
 // data. Never a secret, a header or a body.
+import type { OnBehalfOf } from './delegation.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action, AgentIntent, EvaluationQuestion, HistoryEntry } from './intent.ts'
 import type { Seconds } from './ports.ts'
@@ -9,13 +10,17 @@ export type QuestionFacts = {
   readonly identity: string
   readonly authMethod: string
   readonly claims: JsonObject
+  /** The user for whom the agent acts. */
+  readonly onBehalfOf?: OnBehalfOf | null
   readonly intent: AgentIntent | null
+  /** The originating intent of a sub-agent's session, to be judged together with its own. */
+  readonly rootIntent?: AgentIntent | null
   readonly history?: readonly HistoryEntry[]
   readonly now: Seconds
 }
 
 export function questionOf(action: Action, facts: QuestionFacts): EvaluationQuestion {
-  const { intent } = facts
+  const { intent, rootIntent = null, onBehalfOf = null } = facts
   return {
     subject: {
       type: 'agent',
@@ -23,6 +28,7 @@ export function questionOf(action: Action, facts: QuestionFacts): EvaluationQues
       properties: {
         auth_method: facts.authMethod,
         claims: facts.claims,
+        ...(onBehalfOf === null ? {} : { on_behalf_of: describeUser(onBehalfOf) }),
         agent: { ...intent?.agent },
       },
     },
@@ -33,17 +39,23 @@ export function questionOf(action: Action, facts: QuestionFacts): EvaluationQues
       properties: { labels: [...action.targetLabels] },
     },
     context: {
-      intent:
-        intent === null
-          ? {}
-          : {
-              purpose: intent.purpose,
-              // Plain JSON by construction (intent-parse.ts).
-              origin: { ...intent.origin } as JsonObject,
-              envelope: { ...intent.envelope } as unknown as JsonObject,
-            },
+      intent: intent === null ? {} : describeIntent(intent),
+      ...(rootIntent === null ? {} : { root_intent: describeIntent(rootIntent) }),
       history: (facts.history ?? []).map((entry) => ({ ...entry })),
       time: new Date(facts.now * 1000).toISOString(),
     },
+  }
+}
+
+function describeUser({ relation, identity, authMethod, claims }: OnBehalfOf): JsonObject {
+  return { relation, id: identity, auth_method: authMethod, claims }
+}
+
+function describeIntent(intent: AgentIntent): JsonObject {
+  return {
+    purpose: intent.purpose,
+    // Plain JSON by construction (intent-parse.ts).
+    origin: { ...intent.origin },
+    envelope: { ...intent.envelope },
   }
 }

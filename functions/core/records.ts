@@ -4,9 +4,12 @@ import type { Approval, ApprovalState } from './approval.ts'
 import type { EventDraft } from './audit.ts'
 import type { LimitName } from './failure.ts'
 import type { HistoryEntry } from './intent.ts'
-import type { BindingPolicy, LimitsPolicy } from './policy.ts'
+import type { BindingPolicy, Effect, LimitsPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
-import type { Session, SessionUsage, Spend } from './session.ts'
+import type { SingleUse } from './proof.ts'
+import type { Revocable } from './security-event.ts'
+import type { Restorable, Tightening } from './session-state.ts'
+import type { DescribedSession, Session, SessionUsage, Spend } from './session.ts'
 
 /** The store did not answer, or refused. `cause` is for the log, never for the wire. */
 export class StoreUnavailable extends Error {
@@ -20,10 +23,18 @@ export type PolicyState = {
 }
 
 export type ExchangeRead = PolicyState & {
-  /** Enabled bindings of exactly these (auth method, target) pairs, allow and deny. */
+  /** Enabled bindings of exactly these (auth method, target) pairs, allow and deny; with a parent, of all its methods. */
   readonly bindings: readonly BindingPolicy[]
+  /** The session that was asked for as the parent; null when none was, or there is none. */
+  readonly parent: ParentRead | null
   /** The newest approval of this exchange, when `approvalHash` was asked for and one exists. */
   readonly approval: StoredApproval | null
+}
+
+export type ParentRead = {
+  readonly session: Session
+  /** What each session that the parent descends from may spend, and has. */
+  readonly above: readonly { readonly limits: LimitsPolicy; readonly usage: SessionUsage }[]
 }
 
 export type StoredApproval = Approval & {
@@ -37,16 +48,30 @@ export type DecisionWrite = {
   /** Session the events belong to: the chain. */
   readonly sessionId: string
   /** Consumed together, or none of them. */
-  readonly singleUse: readonly { readonly key: string; readonly expiresAt: Seconds }[]
+  readonly singleUse: readonly SingleUse[]
+  /** It does not stand when a security event about one of these came after its issue. */
+  readonly revocable?: readonly Revocable[]
   /** Consumed with the decision. */
   readonly approvalId: string | null
   /** The decision stands only on this policy (RACE-5). */
   readonly expectedRevision: number
 }
 
-export type DecisionResult = 'recorded' | 'replayed' | 'policy_changed' | 'approval_used'
+/** `replayed` is of an attestation, `proof_replayed` of a proof. */
+export type DecisionResult =
+  | 'recorded'
+  | 'replayed'
+  | 'revoked'
+  | 'proof_replayed'
+  | 'policy_changed'
+  | 'approval_used'
 
-export type GrantWrite = { readonly event: EventDraft; readonly session: Session }
+export type GrantWrite = {
+  readonly event: EventDraft
+  readonly session: Session
+  /** As for the decision: an event may have come in between. */
+  readonly revocable?: readonly Revocable[]
+}
 
 export type ActionRead = PolicyState & {
   readonly session: Session | null
@@ -64,22 +89,61 @@ export type ActionWrite = {
   /** What holds now: the session's limits, or smaller ones of a policy that changed since. */
   readonly limits: LimitsPolicy
   readonly spend: Spend
+  /** Of a sub-agent's session: what it spends, every session spends that it descends from. */
+  readonly shared: SharedSpend | null
+  /** As read: what was taken away meanwhile is not got by having been faster. */
+  readonly removedEffects: readonly Effect[]
   readonly nowSeconds: Seconds
   readonly approvalId: string | null
+  /** The proof that came with it: consumed with the action. */
+  readonly singleUse: readonly SingleUse[]
   readonly expectedRevision: number
+}
+
+export type SharedSpend = {
+  /** What the policy now allows the tree as a whole. */
+  readonly limits: LimitsPolicy
+  /** Of each ancestor as read, root first. */
+  readonly removedEffects: readonly (readonly Effect[])[]
 }
 
 export type ActionResult =
   | { readonly kind: 'recorded'; readonly reservedBytes: number; readonly usage: SessionUsage }
   | { readonly kind: 'exhausted'; readonly limit: LimitName }
   | { readonly kind: 'session_ended' }
+  | { readonly kind: 'session_suspended' }
+  | { readonly kind: 'session_narrowed' }
   | { readonly kind: 'policy_changed' }
   | { readonly kind: 'approval_used' }
+  | { readonly kind: 'replayed' }
+
+export type TighteningWrite = {
+  readonly event: EventDraft
+  readonly sessionId: string
+  readonly tightening: Restorable
+  readonly atLeastDenials: number
+}
+
+export type SecurityEventWrite = {
+  readonly event: EventDraft
+  readonly singleUse: readonly SingleUse[]
+  readonly expectedRevision: number
+  /** `{auth_method}:{subject}`: their sessions, and those that act for them. */
+  readonly identities: readonly string[]
+  /** What was issued to them until then opens no session any more. */
+  readonly revoked: readonly Revocable[]
+  /** Null: nothing follows from the event. */
+  readonly tightening: Tightening | null
+}
+
+export type SecurityEventResult = 'recorded' | 'replayed' | 'policy_changed'
 
 export type OutcomeWrite = {
   readonly event: EventDraft
   readonly sessionId: string
   readonly reservedBytes: number
+  /** Whether its ancestors gave the same. */
+  readonly isShared: boolean
   readonly usedBytes: number
   readonly usedRows: number
 }
@@ -99,6 +163,8 @@ export interface Records {
     readonly targets: readonly string[]
     /** Null when nothing can ask for an approval. */
     readonly approvalHash: string | null
+    /** The session to descend from. */
+    readonly parent?: string | null
   }): Promise<ExchangeRead>
   /** Writes the decision event, consuming single-use keys and approval in the same atomic write. */
   recordDecision(write: DecisionWrite): Promise<DecisionResult>
@@ -115,10 +181,21 @@ export interface Records {
   recordOutcome(write: OutcomeWrite): Promise<void>
   /** A refusal, in the session's chain when there is one. */
   recordRefusal(event: EventDraft): Promise<void>
+  /** A refusal that counts against its session; how many there are now. */
+  recordDenial(sessionId: string, event: EventDraft): Promise<number>
+  /**
+   * Tightens a session that has at least so many denials; false when it is as tight already. State and
+   * event are one atomic write.
+   */
+  tightenAfterDenials(write: TighteningWrite): Promise<boolean>
   /** Opens an approval and writes its review event. */
   recordReview(write: ApprovalWrite): Promise<void>
   /** Ends the session; false when there is no such live session. */
   endSession(sessionId: string, event: EventDraft): Promise<boolean>
+  /** Records a security event and tightens every live session that it is about, at once. */
+  recordSecurityEvent(write: SecurityEventWrite): Promise<SecurityEventResult>
+  /** Where nothing else is written: false when one of them was used before, and then none is consumed. */
+  consume(singleUse: readonly SingleUse[]): Promise<boolean>
   readPolicyState(): Promise<PolicyState>
-  readSession(sessionId: string): Promise<Session | null>
+  readSession(sessionId: string): Promise<DescribedSession | null>
 }

@@ -1,8 +1,13 @@
 // A session: one declared intent, one or more granted targets, one identity, a short life.
+import type { OnBehalfOf } from './delegation.ts'
+import type { EventDraft } from './audit.ts'
 import type { JsonObject } from './identity.ts'
 import type { AgentIntent } from './intent.ts'
-import type { Grant, LimitsPolicy, OnReview } from './policy.ts'
+import type { Lineage } from './lineage.ts'
+import type { Effect, Grant, LimitsPolicy, OnReview } from './policy.ts'
 import type { Seconds } from './ports.ts'
+import type { Confirmation } from './proof.ts'
+import type { Standing } from './session-state.ts'
 
 export type SessionState = 'active' | 'narrowed' | 'suspended' | 'ended'
 
@@ -38,6 +43,10 @@ export type Session = {
   readonly subject: string
   /** Verified claims, kept so that a changed binding can be judged again. */
   readonly claims: JsonObject
+  /** The user whom it acts for; null: nobody but itself. */
+  readonly onBehalfOf: OnBehalfOf | null
+  /** Of a sub-agent's session; null: it descends from none. */
+  readonly lineage: Lineage | null
   readonly intent: AgentIntent | null
   readonly grants: readonly TargetGrant[]
   /** Scope as granted, space-delimited. */
@@ -50,7 +59,20 @@ export type Session = {
   readonly decisionId: string
   /** SHA-256 of the attestation. */
   readonly attestationHash: string
+  /** What its handle is bound to: its `cnf`. */
+  readonly confirmation: Confirmation | null
+  /** What was taken away since it opened; with any, and no worse, the state is `narrowed`. */
+  readonly removedEffects: readonly Effect[]
+  /** Refused actions that counted against it (core/session-state.ts). */
+  readonly denials: number
+  /** The sessions it descends from, as they stand now; `state` is the worst of theirs and its own. */
+  readonly above: readonly Standing[]
+  /** Where it comes from, as far as a token proved it; what was declared is in the intent. */
+  readonly attestedOrigin: JsonObject | null
 }
+
+/** A session and the event that last changed its state; null while it is as it was opened. */
+export type DescribedSession = Session & { readonly change: EventDraft | null }
 
 /** What one action takes from the session's budgets, all in one atomic write. */
 export type Spend = {

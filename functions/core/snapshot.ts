@@ -16,6 +16,8 @@ export type PolicySnapshot = {
   /** Enabled methods by `selectorKey`. */
   readonly methodsBySelector: ReadonlyMap<string, readonly CompiledAuthMethod[]>
   readonly methods: ReadonlyMap<string, CompiledAuthMethod>
+  /** Names of those that vouch for people. */
+  readonly userMethods: ReadonlySet<string>
   readonly targets: ReadonlyMap<string, CompiledTarget>
   readonly intentPolicies: ReadonlyMap<string, CompiledIntentPolicy>
 }
@@ -48,6 +50,8 @@ export interface Conditions {
     expression: string,
     facts: {
       readonly claims: unknown
+      /** Of the user acted for; empty when there is none. */
+      readonly subject: unknown
       readonly request: unknown
       readonly target: unknown
       readonly now: number

@@ -1,7 +1,8 @@
-// A long answer ends with what it stands on: the session's revocation, suspension or expiry, or the kill
-// switch, cut it within one interval (REV-6). It reads only while the answer is open.
+// A long answer ends with what it stands on: the session's revocation, suspension or expiry, a narrowing
+// that takes away what it does, or the kill switch, cut it within one interval (REV-6). It reads only while the answer is open.
 import type { ActionDeps, RecordedAction } from './action.ts'
 import { StoreUnavailable } from './records.ts'
+import { removedEffectFailure, standingFailure } from './session-state.ts'
 
 /** How long an open answer may outlive its session. */
 const INTERVAL_MS = 2000
@@ -16,7 +17,7 @@ export type StandingWatch = {
 }
 
 export function standingWatch(
-  { request, session, target }: RecordedAction,
+  { session, target, action, request }: RecordedAction,
   deps: ActionDeps,
 ): StandingWatch {
   let isOver = false
@@ -36,7 +37,12 @@ export function standingWatch(
         withHistory: false,
         withApprovals: false,
       })
-      return !read.killed && read.session?.state === 'active'
+      if (read.killed || read.session === null) return false
+      const standings = [read.session, ...read.session.above]
+      return (
+        standingFailure(standings, deps.clock.nowSeconds()) === null &&
+        removedEffectFailure(standings, action.effects) === null
+      )
     } catch (cause) {
       // What was recorded goes on while nothing can be read; its end still needs its own record.
       if (cause instanceof StoreUnavailable) return true

@@ -1,9 +1,12 @@
 // The handle: an RFC 9068 access token that names a session. The intent is not in it.
 import type { JsonObject, JsonValue } from './identity.ts'
 import type { Seconds } from './ports.ts'
+import { type Confirmation, readConfirmation } from './proof.ts'
 
 export const HANDLE_TYPE = 'at+jwt'
 export const TOKEN_EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
+/** RFC 7523 §2.1: a workload's JWT (MCP SEP-1933), or an ID-JAG. */
+export const JWT_BEARER_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 export const TOKEN_TYPES = {
   jwt: 'urn:ietf:params:oauth:token-type:jwt',
   idToken: 'urn:ietf:params:oauth:token-type:id_token',
@@ -11,6 +14,8 @@ export const TOKEN_TYPES = {
   awsSigV4: 'urn:sallyport:token-type:aws-sigv4',
   opaque: 'urn:sallyport:token-type:oauth-opaque',
   mtls: 'urn:sallyport:token-type:mtls',
+  /** An identity assertion authorization grant: taken as `assertion` and nowhere else. */
+  idJag: 'urn:ietf:params:oauth:token-type:id-jag',
 } as const
 
 /** Token types that an attestation may have: those of the auth-methods family, which a test holds equal. */
@@ -21,6 +26,12 @@ export const ATTESTATION_TOKEN_TYPES: readonly string[] = [
   TOKEN_TYPES.opaque,
   TOKEN_TYPES.mtls,
 ]
+
+/** Whether a header's `typ` says ID-JAG; `x` and `application/x` are the same (RFC 7515 §4.1.9). */
+export function isIdJagType(typ: JsonValue | undefined): boolean {
+  if (typeof typ !== 'string') return false
+  return ['oauth-id-jag+jwt', 'application/oauth-id-jag+jwt'].includes(typ.toLowerCase())
+}
 
 /** RFC 9068 §2.2 plus `sid`. */
 export type HandleClaims = {
@@ -38,6 +49,8 @@ export type HandleClaims = {
   readonly scope: string
   /** Who acts, where the attestation said so (RFC 8693 §4.1). */
   readonly act?: JsonObject
+  /** What it is bound to (RFC 9449 §6.1, RFC 8705 §3.1). */
+  readonly cnf?: Confirmation
 }
 
 export type HandleFault = 'malformed' | 'bad_signature' | 'expired' | 'wrong_audience'
@@ -51,6 +64,9 @@ export function readHandleClaims(payload: JsonObject): HandleClaims | null {
   if (typeof iat !== 'number' || typeof exp !== 'number' || typeof scope !== 'string') return null
   const audiences = Array.isArray(aud) ? (aud as readonly JsonValue[]) : []
   if (audiences.length === 0 || !audiences.every(isText)) return null
+  const cnf = readConfirmation(payload)
+  // A binding that cannot be read must not be lost.
+  if (cnf === 'unknown') return null
   const isActor = typeof act === 'object' && act !== null && !Array.isArray(act)
   return {
     iss,
@@ -64,5 +80,6 @@ export function readHandleClaims(payload: JsonObject): HandleClaims | null {
     scope,
     // An object that is no array and not null is a JsonObject.
     ...(isActor ? { act: act as JsonObject } : {}),
+    ...(cnf === null ? {} : { cnf }),
   }
 }

@@ -6,14 +6,19 @@ import type { Failure } from '../core/failure.ts'
 import { grantsAllow } from '../core/grants.ts'
 import type { Action } from '../core/intent.ts'
 import { ADMIN_TARGET } from '../core/opening.ts'
-import type { Clock, HandleVerifier, Hashing } from '../core/ports.ts'
+import type { Hashing } from '../core/ports.ts'
+import {
+  type PresentedDeps,
+  type PresentedHandle,
+  verifyPresented,
+} from '../core/presented-handle.ts'
 import type { Records } from '../core/records.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { Conditions, PolicySource } from '../core/snapshot.ts'
 import { targetUrl } from '../core/target-url.ts'
 import { ADMIN_ROLES, type AdminRole } from '../policy/admin-target.ts'
 import type { RequestFacts } from '../platform.ts'
-import { readBearer } from './authorization.ts'
+import { readHandle } from './authorization.ts'
 
 export type Admin = {
   /** `admin-token`, or `{auth_method}:{subject}`. */
@@ -22,26 +27,26 @@ export type Admin = {
   readonly sessionId: string | null
 }
 
-export type AdminAuthDeps = {
+export type AdminAuthDeps = PresentedDeps & {
   readonly adminToken: string | null
   readonly records: Records
   readonly policy: PolicySource
   readonly conditions: Conditions
-  readonly handles: HandleVerifier
-  readonly clock: Clock
   readonly hashing: Hashing
-  readonly issuer: string
 }
 
 /** The admin behind a request, with every role that its grants name. */
 export async function authenticateAdmin(
+  request: Pick<Request, 'method'>,
   facts: RequestFacts,
   deps: AdminAuthDeps,
 ): Promise<Result<Admin, Failure>> {
-  const presented = readBearer(facts)
+  const presented = readHandle(request, facts, deps.issuer)
   if (!presented.ok) return presented
   if (presented.value === null) return fail({ kind: 'unauthenticated' })
-  if (deps.adminToken !== null && isSame(presented.value, deps.adminToken, deps.hashing)) {
+  const { scheme, token } = presented.value
+  const { adminToken, hashing } = deps
+  if (adminToken !== null && scheme === 'Bearer' && isSame(token, adminToken, hashing)) {
     return ok({ name: 'admin-token', roles: ADMIN_ROLES, sessionId: null })
   }
   return adminOfHandle(presented.value, deps)
@@ -56,18 +61,18 @@ function isSame(presented: string, wanted: string, hashing: Hashing): boolean {
   )
 }
 
-async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result<Admin, Failure>> {
+async function adminOfHandle(
+  presented: PresentedHandle,
+  deps: AdminAuthDeps,
+): Promise<Result<Admin, Failure>> {
   const now = deps.clock.nowSeconds()
-  const verified = await deps.handles.verify(token, now)
-  const audience = targetUrl(deps.issuer, ADMIN_TARGET)
-  if (
-    !verified.ok ||
-    verified.value.iss !== deps.issuer ||
-    !verified.value.aud.includes(audience)
-  ) {
+  const verified = await verifyPresented(presented, deps)
+  if (!verified.ok) return fail(unauthenticated(verified.failure))
+  const { claims, singleUse } = verified.value
+  if (!claims.aud.includes(targetUrl(deps.issuer, ADMIN_TARGET))) {
     return fail({ kind: 'unauthenticated' })
   }
-  const { sid } = verified.value
+  const { sid } = claims
   const query = { sessionId: sid, target: ADMIN_TARGET, withHistory: false, withApprovals: false }
   const read = await deps.records.readAction(query)
   const { session } = read
@@ -80,11 +85,24 @@ async function adminOfHandle(token: string, deps: AdminAuthDeps): Promise<Result
   await deps.conditions.load(read.bindings ?? [])
   const grant = currentGrant(session, ADMIN_TARGET, read.bindings, snapshot, deps)
   if (!grant.ok) return fail({ kind: 'unauthenticated' })
+  if (!(await deps.records.consume(singleUse))) {
+    return fail({ kind: 'invalid_proof', reason: 'replayed', at: 'resource' })
+  }
   const roles = ADMIN_ROLES.filter((role) =>
     grantsAllow(grant.value.grants(asAction(role)), ['admin'], [role]),
   )
   return ok({ name: session.identity, roles, sessionId: session.id })
 }
+
+/** Of a holder who lacks a proof, that it is one; of everybody else nothing. */
+function unauthenticated(failure: Failure): Failure {
+  const isOfProof =
+    failure.kind === 'invalid_proof' ||
+    (failure.kind === 'invalid_handle' && PROOF_REASONS.includes(failure.reason))
+  return isOfProof ? failure : { kind: 'unauthenticated' }
+}
+
+const PROOF_REASONS: readonly string[] = ['proof_required', 'wrong_key', 'wrong_certificate']
 
 /** Acting in a role, as the action that the grants are asked about. */
 function asAction(role: AdminRole): Action {

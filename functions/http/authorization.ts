@@ -1,6 +1,8 @@
 // The Authorization header of a request, strictly: one line, one value, a known scheme. A comma is
 // refused on every entry, because some runtimes join two headers with one (AUTH-6, RB-10).
 import type { Failure } from '../core/failure.ts'
+import type { PresentedHandle } from '../core/presented-handle.ts'
+import type { UntrustedProof } from '../core/proof.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { RequestFacts } from '../platform.ts'
 
@@ -43,14 +45,41 @@ export function readAuthorization(facts: RequestFacts): Result<Presented | null,
   return ok({ scheme: scheme === 'dpop' ? 'DPoP' : 'other', value })
 }
 
-/** The handle of a gateway or administration request. Handles that are bound to a key are not issued yet. */
-export function readBearer(facts: RequestFacts): Result<string | null, Failure> {
-  const proof = singleHeader(facts, 'dpop')
+export function hasProof(facts: RequestFacts): boolean {
+  return facts.headerLines.some(([line]) => line.toLowerCase() === 'dpop')
+}
+
+/** What came with a request to prove a key. Two `DPoP` headers are refused, however they are joined. */
+export function readProof(
+  request: Pick<Request, 'method'>,
+  facts: RequestFacts,
+  issuer: string,
+): Result<UntrustedProof, Failure> {
+  const dpop = singleHeader(facts, 'dpop')
+  if (!dpop.ok) return dpop
+  const [path = ''] = facts.rawTarget.split('?', 1)
+  return ok({
+    dpop: dpop.value,
+    certificate: facts.clientCertificate ?? null,
+    method: request.method,
+    url: `${issuer}${path}`,
+  })
+}
+
+/** The handle of a gateway or administration request, with what proves that it is the sender's. */
+export function readHandle(
+  request: Pick<Request, 'method'>,
+  facts: RequestFacts,
+  issuer: string,
+): Result<PresentedHandle | null, Failure> {
+  const proof = readProof(request, facts, issuer)
   if (!proof.ok) return proof
   const presented = readAuthorization(facts)
   if (!presented.ok) return presented
   if (presented.value === null) return ok(null)
-  if (presented.value.scheme !== 'Bearer')
+  const { scheme, value: token } = presented.value
+  if (scheme !== 'Bearer' && scheme !== 'DPoP') {
     return fail({ kind: 'invalid_handle', reason: 'malformed' })
-  return ok(presented.value.value)
+  }
+  return ok({ token, scheme, proof: proof.value })
 }

@@ -3,6 +3,8 @@
 // but for `decision_id` (ER-09, RB-15). It never reveals a reason that the audit log keeps.
 import type { Approval } from '../core/approval.ts'
 import type { Failure } from '../core/failure.ts'
+import { JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT } from '../core/token.ts'
+import { ASYMMETRIC_ALGORITHMS } from '../crypto/jws.ts'
 
 export type WireAnswer = {
   readonly status: number
@@ -25,9 +27,13 @@ type OAuthShape = {
   headers?: Record<string, string>
 }
 
-/** Answer of an OAuth endpoint. */
-export function oauthAnswer(failure: Failure, decisionId: string): WireAnswer {
-  const shape = oauthShape(failure)
+/** Answer of an OAuth endpoint; `grantType` where it matters which one was asked for. */
+export function oauthAnswer(
+  failure: Failure,
+  decisionId: string,
+  grantType: string = TOKEN_EXCHANGE_GRANT,
+): WireAnswer {
+  const shape = oauthShape(failure, grantType)
   return {
     status: shape.status,
     headers: { ...NO_STORE, 'content-type': 'application/json', ...shape.headers },
@@ -40,9 +46,18 @@ export function oauthAnswer(failure: Failure, decisionId: string): WireAnswer {
   }
 }
 
-const REFUSED_TOKEN = 'The subject_token or actor_token was not accepted.'
+/** RFC 8693 §2.2.2 and RFC 7523 §3.1 each demand their own code (conflict C1). */
+function refusedToken(grantType: string): OAuthShape {
+  return grantType === JWT_BEARER_GRANT
+    ? { status: 400, error: 'invalid_grant', description: 'The assertion was not accepted.' }
+    : {
+        status: 400,
+        error: 'invalid_request',
+        description: 'The subject_token or actor_token was not accepted.',
+      }
+}
 
-function oauthShape(failure: Failure): OAuthShape {
+function oauthShape(failure: Failure, grantType: string): OAuthShape {
   switch (failure.kind) {
     case 'malformed_request':
       return { status: 400, error: 'invalid_request', description: malformedText(failure) }
@@ -57,13 +72,13 @@ function oauthShape(failure: Failure): OAuthShape {
         status: 401,
         error: 'invalid_client',
         description:
-          'There are no registered clients here; present the attestation as subject_token.',
+          'There are no registered clients here; an attestation authenticates, see the documentation.',
         ...(failure.viaAuthorizationHeader
           ? { headers: { 'www-authenticate': 'Basic realm="sallyport"' } }
           : {}),
       }
     case 'attestation_rejected':
-      return { status: 400, error: 'invalid_request', description: REFUSED_TOKEN }
+      return refusedToken(grantType)
     case 'invalid_target':
       return {
         status: 400,
@@ -131,8 +146,19 @@ function oauthShape(failure: Failure): OAuthShape {
         status: 401,
         error: 'invalid_token',
         description: 'The access token is missing, invalid or expired.',
-        headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+        headers: { 'www-authenticate': tokenChallenge(failure) },
       }
+    case 'invalid_proof': {
+      const error = proofError(failure)
+      return {
+        status: failure.at === 'resource' ? 401 : 400,
+        error,
+        description: PROOF_TEXTS[error],
+        ...(failure.at === 'resource'
+          ? { headers: { 'www-authenticate': proofChallenge(error) } }
+          : {}),
+      }
+    }
     // The gateway and administration answer with problems; on an OAuth endpoint these cannot happen.
     case 'action_malformed':
     case 'action_denied':
@@ -145,6 +171,33 @@ function oauthShape(failure: Failure): OAuthShape {
     case 'conflict':
       return { status: 400, error: 'invalid_request', description: 'The request was refused.' }
   }
+}
+
+type ProofError = 'invalid_dpop_proof' | 'use_dpop_nonce'
+
+const PROOF_TEXTS: Readonly<Record<ProofError, string>> = {
+  invalid_dpop_proof: 'The DPoP proof is missing or was not accepted.',
+  use_dpop_nonce: 'The DPoP proof needs the nonce of the header DPoP-Nonce.',
+}
+
+/** RFC 9449 §5 and §8. */
+function proofError({ reason }: Extract<Failure, { kind: 'invalid_proof' }>): ProofError {
+  return reason === 'nonce_required' || reason === 'nonce_stale'
+    ? 'use_dpop_nonce'
+    : 'invalid_dpop_proof'
+}
+
+function proofChallenge(error: ProofError | 'invalid_token'): string {
+  return `DPoP error="${error}", algs="${ASYMMETRIC_ALGORITHMS.join(' ')}"`
+}
+
+/** Reasons that a proof would mend, or that are of one (RFC 9449 §7.1). */
+const NEEDS_PROOF: readonly string[] = ['proof_required', 'wrong_key', 'not_bound']
+
+function tokenChallenge(failure: Failure): string {
+  return failure.kind === 'invalid_handle' && NEEDS_PROOF.includes(failure.reason)
+    ? proofChallenge('invalid_token')
+    : 'Bearer error="invalid_token"'
 }
 
 function unavailableShape(retryAfterSeconds: number): OAuthShape {
@@ -203,8 +256,13 @@ function problemShape(failure: Failure): ProblemShape {
         status: 401,
         code: 'invalid_token',
         title: 'The handle is missing, invalid or expired',
-        headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+        headers: { 'www-authenticate': tokenChallenge(failure) },
       }
+    case 'invalid_proof': {
+      const code = proofError(failure)
+      const headers = { 'www-authenticate': proofChallenge(code) }
+      return { status: 401, code, title: PROOF_TEXTS[code], headers }
+    }
     case 'unauthenticated':
       return {
         status: 401,

@@ -5,7 +5,7 @@ import type { Failure } from '../core/failure.ts'
 import type { JsonObject } from '../core/identity.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { RequestFacts } from '../platform.ts'
-import { readBearer, singleHeader } from './authorization.ts'
+import { readHandle, singleHeader } from './authorization.ts'
 import { problemAnswer, toResponse } from './error.ts'
 import type { RawHttpRequest } from '../actions/http.ts'
 import type { HttpAnswer } from '../targets/http.ts'
@@ -45,7 +45,7 @@ async function run(
 ): Promise<Result<HttpAnswer, Failure>> {
   const split = splitTarget(facts.rawTarget)
   if (split === null) return fail({ kind: 'not_found' })
-  const handle = readBearer(facts)
+  const handle = readHandle(request, facts, deps.issuer)
   if (!handle.ok) return handle
   const origin = readDeclaredOrigin(facts)
   if (!origin.ok) return origin

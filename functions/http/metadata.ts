@@ -1,10 +1,24 @@
 // Discovery documents: authorization server (RFC 8414), protected resources (RFC 9728), JWKS.
+import { ASYMMETRIC_ALGORITHMS } from '../crypto/jws.ts'
 import { targetUrl } from '../core/target-url.ts'
-import { ATTESTATION_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
+import {
+  ATTESTATION_TOKEN_TYPES,
+  JWT_BEARER_GRANT,
+  TOKEN_EXCHANGE_GRANT,
+  TOKEN_TYPES,
+} from '../core/token.ts'
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
 
-export function authorizationServerMetadata(issuer: string): Record<string, unknown> {
+export type Binding = {
+  /** Whether a client certificate can reach this deployment at all (RFC 8705 §3.3). */
+  readonly certificates: boolean
+}
+
+export function authorizationServerMetadata(
+  issuer: string,
+  binding: Binding,
+): Record<string, unknown> {
   return {
     issuer,
     token_endpoint: `${issuer}/token-exchange`,
@@ -14,14 +28,21 @@ export function authorizationServerMetadata(issuer: string): Record<string, unkn
     // Required by RFC 8414 §2, and an empty list must be left out (§3.2): `none` (RFC 8252's registry
     // value) says that there is no authorization endpoint (conflict C6).
     response_types_supported: ['none'],
-    grant_types_supported: [TOKEN_EXCHANGE_GRANT],
+    grant_types_supported: [TOKEN_EXCHANGE_GRANT, JWT_BEARER_GRANT],
+    // That ID-JAGs are redeemed here, never whose (ID-JAG §7).
+    authorization_grant_profiles_supported: ['urn:ietf:params:oauth:grant-profile:id-jag'],
     // There are no registered clients; the default of RFC 8414 would promise client_secret_basic.
-    token_endpoint_auth_methods_supported: ['none'],
+    // A `client_assertion` is an attestation: who redeems an ID-JAG authenticates by it.
+    token_endpoint_auth_methods_supported: ['none', 'private_key_jwt'],
+    token_endpoint_auth_signing_alg_values_supported: ASYMMETRIC_ALGORITHMS,
     introspection_endpoint_auth_methods_supported: ['none'],
     revocation_endpoint_auth_methods_supported: ['none'],
     authorization_details_types_supported: ['agent_intent'],
-    subject_token_types_supported: ATTESTATION_TOKEN_TYPES,
+    // A handle of this broker is a subject only together with an actor.
+    subject_token_types_supported: [...ATTESTATION_TOKEN_TYPES, TOKEN_TYPES.accessToken],
+    actor_token_types_supported: ATTESTATION_TOKEN_TYPES,
     requested_token_types_supported: [TOKEN_TYPES.accessToken],
+    ...boundTokens(binding),
     service_documentation: `${issuer}/docs`,
   }
 }
@@ -30,6 +51,7 @@ export function authorizationServerMetadata(issuer: string): Record<string, unkn
 export function protectedResourceMetadata(
   path: string,
   issuer: string,
+  binding: Binding,
 ): Record<string, unknown> | null {
   const name = path.startsWith('/t/') ? path.slice('/t/'.length) : ''
   if (!NAME.test(name)) return null
@@ -39,5 +61,15 @@ export function protectedResourceMetadata(
     bearer_methods_supported: ['header'],
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     authorization_details_types_supported: ['agent_intent'],
+    // `dpop_bound_access_tokens_required` would tell which targets exist, and is learnt at the exchange.
+    ...boundTokens(binding),
+  }
+}
+
+/** RFC 9449 §5.1, RFC 8705 §3.3, RFC 9728 §2. */
+function boundTokens({ certificates }: Binding): Record<string, unknown> {
+  return {
+    dpop_signing_alg_values_supported: ASYMMETRIC_ALGORITHMS,
+    tls_client_certificate_bound_access_tokens: certificates,
   }
 }

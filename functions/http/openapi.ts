@@ -27,6 +27,11 @@ export function openApiDocument(version: string): Schema {
       responses: refusalResponses(),
       securitySchemes: {
         handle: { type: 'http', scheme: 'bearer', description: 'A session handle for the target.' },
+        boundHandle: {
+          type: 'http',
+          scheme: 'DPoP',
+          description: 'A handle that is bound to a key, with a header DPoP (RFC 9449 §7).',
+        },
         admin: {
           type: 'http',
           scheme: 'bearer',
@@ -89,7 +94,10 @@ function describe(operation: Operation): Schema {
     tags: [tag],
     summary,
     ...(needs === null || needs === 'handle' ? {} : { 'x-role': needs }),
-    security: needs === null ? [] : [{ [needs === 'handle' ? 'handle' : 'admin']: [] }],
+    security:
+      needs === null
+        ? []
+        : [{ [needs === 'handle' ? 'handle' : 'admin']: [] }, { boundHandle: [] }],
     ...(parameters === undefined || parameters.length === 0
       ? {}
       : { parameters: parameters.map((parameter) => ({ schema: STRING, ...parameter })) }),

@@ -1,23 +1,27 @@
 // POST /introspect (RFC 7662) and POST /revoke (RFC 7009) for handles. An introspector sees its own
 // handle, or anything with the role `viewer`; holding a handle suffices to revoke it.
+import { actingIdentity } from '../core/delegation.ts'
 import { draftEvent } from '../core/events.ts'
 import type { Failure } from '../core/failure.ts'
-import type { Clock, HandleVerifier, Ids } from '../core/ports.ts'
+import type { Ids } from '../core/ports.ts'
+import {
+  type PresentedDeps,
+  type PresentedHandle,
+  verifyPresented,
+} from '../core/presented-handle.ts'
+import type { SingleUse } from '../core/proof.ts'
 import { type Records, StoreUnavailable } from '../core/records.ts'
 import { fail, ok, type Result } from '../core/result.ts'
-import type { Session } from '../core/session.ts'
+import type { DescribedSession } from '../core/session.ts'
 import type { HandleClaims } from '../core/token.ts'
 import type { RequestFacts } from '../platform.ts'
-import { readBearer } from './authorization.ts'
+import { readHandle, singleHeader } from './authorization.ts'
 import { NO_STORE, oauthAnswer, toResponse } from './error.ts'
 import { readForm } from './form.ts'
 
-export type TokenEndpointDeps = {
+export type TokenEndpointDeps = PresentedDeps & {
   readonly records: Records
-  readonly handles: HandleVerifier
-  readonly clock: Clock
   readonly ids: Ids
-  readonly issuer: string
   /** Whether the request carries an admin credential with the role `viewer` or more. */
   readonly isViewer: (request: Request, facts: RequestFacts) => Promise<boolean>
 }
@@ -32,41 +36,68 @@ export async function handleIntrospect(
   return answering(deps, async () => {
     const token = await readToken(request)
     if (!token.ok) return token
-    const caller = readBearer(facts)
+    const caller = readHandle(request, facts, deps.issuer)
     if (!caller.ok) return caller
     if (caller.value === null) return fail({ kind: 'unauthenticated' })
-    const isOwn = caller.value === token.value && (await liveHandle(token.value, deps)) !== null
-    if (!isOwn && !(await isKnownCaller(request, facts, caller.value, deps))) {
-      return fail({ kind: 'unauthenticated' })
-    }
+    if (caller.value.token === token.value) return introspectOwn(caller.value, deps)
+    if (await deps.isViewer(request, facts)) return ok(await describeToken(token.value, deps))
+    const known = await holderOf(caller.value, deps)
     // Somebody else's handle is as unknown as a random string (IN-02, IN-04).
-    if (!isOwn && !(await deps.isViewer(request, facts))) return ok({ active: false })
-    const live = await liveHandle(token.value, deps)
-    return ok(live === null ? { active: false } : describeHandle(live.claims, live.session))
+    return known.ok ? ok({ active: false }) : known
   })
 }
 
-async function isKnownCaller(
-  request: Request,
-  facts: RequestFacts,
+/** A holder may look at its own handle, once with each proof where it is bound to a key. */
+async function introspectOwn(
+  presented: PresentedHandle,
+  deps: TokenEndpointDeps,
+): Promise<Result<Record<string, unknown>, Failure>> {
+  const holder = await holderOf(presented, deps)
+  if (!holder.ok) return holder
+  const { live, singleUse } = holder.value
+  if (!(await deps.records.consume(singleUse))) {
+    return fail({ kind: 'invalid_proof', reason: 'replayed', at: 'resource' })
+  }
+  return ok(describeHandle(live.claims, live.session))
+}
+
+/** The live handle that a caller presented, with whatever it is bound to proven. */
+async function holderOf(
+  presented: PresentedHandle,
+  deps: TokenEndpointDeps,
+): Promise<Result<{ live: LiveHandle; singleUse: readonly SingleUse[] }, Failure>> {
+  const verified = await verifyPresented(presented, deps)
+  if (!verified.ok) return verified
+  const live = await liveHandle(presented.token, deps)
+  if (live === null) return fail({ kind: 'unauthenticated' })
+  return ok({ live, singleUse: verified.value.singleUse })
+}
+
+async function describeToken(
   token: string,
   deps: TokenEndpointDeps,
-): Promise<boolean> {
-  return (await deps.isViewer(request, facts)) || (await liveHandle(token, deps)) !== null
+): Promise<Record<string, unknown>> {
+  const live = await liveHandle(token, deps)
+  return live === null ? { active: false } : describeHandle(live.claims, live.session)
 }
 
 export async function handleRevoke(
   request: Request,
-  _facts: RequestFacts,
+  facts: RequestFacts,
   deps: TokenEndpointDeps,
 ): Promise<Response> {
   return answering(deps, async (decisionId) => {
     const token = await readToken(request)
     if (!token.ok) return token
+    // No proof is asked for: whoever finds a handle may end it, and can do nothing else with it.
+    for (const header of ['authorization', 'dpop']) {
+      const sent = singleHeader(facts, header)
+      if (!sent.ok) return sent
+    }
     const verified = await deps.handles.verify(token.value, deps.clock.nowSeconds())
     // An invalid token is already as revoked as can be (RFC 7009 §2.2).
     if (!verified.ok || verified.value.iss !== deps.issuer) return ok(null)
-    const { sid, sub, scope } = verified.value
+    const { sid, scope } = verified.value
     const state = await deps.records.readPolicyState()
     await deps.records.endSession(
       sid,
@@ -75,7 +106,7 @@ export async function handleRevoke(
           type: 'revocation',
           decisionId,
           sessionId: sid,
-          identity: sub,
+          identity: actingIdentity(verified.value),
           scope,
           outcome: { verdict: 'revoked', by: 'holder' },
           reason: 'revoked_by_holder',
@@ -125,7 +156,7 @@ function malformed(reason: string, parameter: string): Result<never, Failure> {
   return fail({ kind: 'malformed_request', reason, parameter })
 }
 
-type LiveHandle = { readonly claims: HandleClaims; readonly session: Session }
+type LiveHandle = { readonly claims: HandleClaims; readonly session: DescribedSession }
 
 async function liveHandle(token: string, deps: TokenEndpointDeps): Promise<LiveHandle | null> {
   const now = deps.clock.nowSeconds()
@@ -136,12 +167,24 @@ async function liveHandle(token: string, deps: TokenEndpointDeps): Promise<LiveH
   return { claims: verified.value, session }
 }
 
-function describeHandle(claims: HandleClaims, session: Session): Record<string, unknown> {
+function describeHandle(claims: HandleClaims, session: DescribedSession): Record<string, unknown> {
   return {
     active: true,
     ...claims,
-    token_type: 'Bearer',
+    token_type: claims.cnf?.jkt === undefined ? 'Bearer' : 'DPoP',
     ...(session.intent === null ? {} : { authorization_details: [session.intent] }),
-    session: { id: session.id, state: session.state, usage: session.usage, limits: session.limits },
+    session: {
+      id: session.id,
+      state: session.state,
+      ...(session.lineage === null
+        ? {}
+        : { root: session.lineage.ancestors[0], parent: session.lineage.ancestors.at(-1) }),
+      // The word, not what people wrote: the holder may be the very agent that it is about.
+      ...(session.change === null ? {} : { state_reason: session.change.reason }),
+      removed_effects: session.removedEffects,
+      origin: { declared: session.intent?.origin ?? null, attested: session.attestedOrigin },
+      usage: session.usage,
+      limits: session.limits,
+    },
   }
 }

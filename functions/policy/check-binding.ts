@@ -4,10 +4,13 @@ import { patternMistake } from '../core/object-pattern.ts'
 import type { BindingPolicy, DocumentError, TargetPolicy } from '../core/policy.ts'
 import type { Conditions } from '../core/snapshot.ts'
 import { ADMIN_ROLES, ADMIN_TARGET } from './admin-target.ts'
+import { delegationMistakes } from './check-delegation.ts'
 import { pointer } from './pointer.ts'
 
 export type Surroundings = {
   readonly authMethods: ReadonlySet<string>
+  /** What those that can be read vouch for. */
+  readonly subjects: ReadonlyMap<string, 'workload' | 'user'>
   readonly intentPolicies: ReadonlySet<string>
   readonly targets: ReadonlyMap<string, TargetPolicy>
   /** Present in the document, but with mistakes of their own. */
@@ -26,6 +29,8 @@ export function bindingMistakes(
     ...referenceMistakes(binding, around),
     ...grantMistakes(binding),
     ...deliveryMistakes(binding, around),
+    ...delegationMistakes(binding, around),
+    ...proofMistakes(binding),
     ...conditionMistakes(binding, conditions),
   ]
 }
@@ -95,6 +100,13 @@ function deliveryMistakes(binding: BindingPolicy, around: Surroundings): Documen
   if (type !== undefined && CREDENTIAL_TARGETS.includes(type)) return []
   const message = 'this target hands out no credential of its own'
   return [{ path: '/delivery', code: 'unsupported', message }]
+}
+
+/** Nothing that looks like a restriction is without effect (POL-9). */
+function proofMistakes({ effect, require_proof: proof = 'none' }: BindingPolicy): DocumentError[] {
+  if (effect === 'allow' || proof === 'none') return []
+  const message = 'a deny opens nothing that could be bound to a key'
+  return [{ path: '/require_proof', code: 'unsupported', message }]
 }
 
 function conditionMistakes(binding: BindingPolicy, conditions: Conditions): DocumentError[] {

@@ -107,6 +107,9 @@ function surroundingsOf(
   return {
     authMethods: names('auth_methods'),
     intentPolicies: names('intent_policies'),
+    subjects: new Map(
+      documents.flatMap(({ auth_methods }) => auth_methods).map((one) => [one.name, one.subject]),
+    ),
     targets: new Map(
       documents.flatMap((document) => document.targets).map((target) => [target.name, target]),
     ),

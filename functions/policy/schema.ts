@@ -22,6 +22,7 @@ export const MAX_CONDITION_CHARACTERS = 4096
 const MAX_GRANTS = 64
 const MAX_OBJECTS = 256
 const MAX_RULES = 128
+const MAX_METHODS = 64
 const MAX_JUDGE_MS = 60_000
 
 export const nameSchema = z
@@ -116,6 +117,8 @@ function isCalendarTime(value: string): boolean {
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(value.slice(0, 10))
 }
 
+const methodNames = list(nameSchema, MAX_METHODS).check(z.minLength(1))
+
 export const bindingSchema = z.strictObject({
   ...common,
   auth_method: nameSchema,
@@ -127,7 +130,11 @@ export const bindingSchema = z.strictObject({
     z.int().check(z.minimum(1), z.maximum(MAX_TTL_SECONDS)),
     DEFAULT_TTL_SECONDS,
   ),
+  on_behalf_of: z.exactOptional(methodNames),
+  allow_impersonation: z.exactOptional(z.boolean()),
+  delegate_to: z.exactOptional(methodNames),
   delivery: z._default(z.enum(['session', 'credential']), 'session'),
+  require_proof: z.exactOptional(z.enum(['none', 'dpop', 'mtls'])),
   intent: z.exactOptional(
     z.strictObject({
       policy: z.exactOptional(nameSchema),

@@ -161,7 +161,9 @@ function compiler(deps: PolicySourceDeps): Compile {
     )
     kept = next
     const methodsBySelector = bySelector(methods.values())
-    return { revision, methods, methodsBySelector, targets, intentPolicies }
+    const users = document.auth_methods.filter(({ subject }) => subject === 'user')
+    const userMethods = new Set(users.map(({ name }) => name))
+    return { revision, methods, userMethods, methodsBySelector, targets, intentPolicies }
   }
 }
 

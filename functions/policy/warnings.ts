@@ -24,9 +24,15 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly (keyof LimitsPolicy)[]>> 
 
 export function policyWarnings(document: PolicyDocument, now: Seconds): DocumentError[] {
   const targets = new Map(document.targets.map((target) => [target.name, target]))
+  const users = new Set(
+    document.auth_methods.flatMap(({ name, subject }) => (subject === 'user' ? [name] : [])),
+  )
   return [
     ...document.bindings.flatMap((binding, i) =>
-      below(pointer('bindings', i), bindingWarnings(binding, targets.get(binding.target), now)),
+      below(pointer('bindings', i), [
+        ...bindingWarnings(binding, targets.get(binding.target), now),
+        ...userWarnings(binding, users),
+      ]),
     ),
     ...document.intent_policies.flatMap((policy, i) =>
       below(pointer('intent_policies', i), intentPolicyWarnings(policy)),
@@ -74,6 +80,13 @@ function bindingWarnings(
       now,
     ),
   ]
+}
+
+function userWarnings(binding: BindingPolicy, users: ReadonlySet<string>): DocumentError[] {
+  const { auth_method: method, effect, allow_impersonation: mayImpersonate } = binding
+  if (!users.has(method) || effect === 'deny' || mayImpersonate === true) return []
+  const message = 'opens nothing: a user’s token alone needs allow_impersonation'
+  return [warning('/allow_impersonation', 'no_effect', message)]
 }
 
 function intentPolicyWarnings(policy: IntentPolicy): DocumentError[] {

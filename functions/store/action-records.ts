@@ -21,8 +21,21 @@ import {
 } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Driver, Row } from './driver.ts'
+import {
+  ABOVE_HOLDS,
+  LINEAGE_STATEMENTS,
+  sharedFacts,
+  DIAGNOSE_ABOVE,
+  METHODS_OF_TREE,
+  REFUND_ABOVE,
+  refusalAbove,
+  SPEND_ABOVE,
+  SPEND_BELOW,
+} from './lineage-sql.ts'
+import { LIMITS, usedUp } from './limits-sql.ts'
 import { flag, integer, json, only, textOrNull } from './row.ts'
 import { SESSION_COLUMNS, toSession, toUsage } from './session-row.ts'
+import { CONSUME_KEYS, replayed, singleUseKeys } from './single-use-row.ts'
 
 const SECONDS_PER_WINDOW = 60
 /** Larger reservations mean "whatever is left"; sums of them stay exact integers. */
@@ -35,30 +48,19 @@ const READ_STATE = `SELECT p.revision, p.killed, ${SESSION_COLUMNS}, ${HEAD_COLU
 const READ_CHANGED_BINDINGS = `SELECT b.document
   FROM policy_state p CROSS JOIN session s CROSS JOIN binding b
   WHERE p.id = 1 AND s.id = ?1 AND s.policy_revision <> p.revision
-    AND b.auth_method = s.auth_method AND b.target = ?2 AND b.enabled = 1`
+    AND b.auth_method IN ${METHODS_OF_TREE} AND b.target = ?2 AND b.enabled = 1`
 
 /** What an evaluator is shown of the past: enough to see a pattern, little enough to read with each action. */
 const MAX_HISTORY = 20
 const READ_HISTORY = `SELECT draft FROM audit_event
   WHERE chain = ?1 AND type IN ('action', 'refusal') ORDER BY chain_seq DESC LIMIT ${MAX_HISTORY}`
 
-/** In the order in which they are named to the caller, and bound. */
-const LIMITS = ['actions', 'writes', 'rows', 'bytes', 'per_minute'] as const satisfies LimitName[]
-
-/** Whether a limit, bound as the parameters from `limits` on, is used up; an absent one never is. */
+/** Whether a limit, bound as the parameters from `limits` on, is used up. */
 function exhausted(
   limit: LimitName,
   at: { readonly writes: string; readonly minute: string; readonly limits: number },
 ): string {
-  const bound = `?${at.limits + LIMITS.indexOf(limit)}`
-  const conditions: Record<LimitName, string> = {
-    actions: `s.used_actions >= ${bound}`,
-    writes: `${at.writes} > 0 AND s.used_writes >= ${bound}`,
-    rows: `s.used_rows >= ${bound}`,
-    bytes: `s.used_bytes >= ${bound}`,
-    per_minute: `(${bound} = 0 OR s.minute >= ${at.minute} AND s.minute_actions >= ${bound})`,
-  }
-  return `coalesce(${conditions[limit]}, 0)`
+  return usedUp(limit, { ...at, row: 's', bound: `?${at.limits + LIMITS.indexOf(limit)}` })
 }
 
 function approved(id: string, now: string, session: string): string {
@@ -66,12 +68,19 @@ function approved(id: string, now: string, session: string): string {
     WHERE id = ${id} AND state = 'approved' AND expires_at > ${now} AND session_id = ${session}))`
 }
 
-/** ?9 now, ?10 revision, ?11 approval, ?12 writes, ?13 minute, ?14 to ?18 limits; ?2 is chain and session. */
-const INSERT_ACTION = insertEventWhere(`(SELECT revision FROM policy_state WHERE id = 1) = ?10
+/**
+ * ?9 now, ?10 revision, ?11 approval, ?12 writes, ?13 minute, ?14 to ?18 limits, ?19 effects removed,
+ * ?20 keys of a proof or null; ?2 is chain and session.
+ */
+const mayAct = (lineage: string) => `(SELECT revision FROM policy_state WHERE id = 1) = ?10
   AND EXISTS (SELECT 1 FROM session s WHERE s.id = ?2
-    AND s.state IN ('active', 'narrowed') AND s.expires_at > ?9
+    AND s.state IN ('active', 'narrowed') AND s.expires_at > ?9 AND s.removed_effects = ?19
+    ${lineage}
     ${LIMITS.map((limit) => `AND NOT ${exhausted(limit, { writes: '?12', minute: '?13', limits: 14 })}`).join('\n    ')})
-  AND ${approved('?11', '?9', '?2')}`)
+  AND ${approved('?11', '?9', '?2')} AND NOT ${replayed('?20')}`
+/** A session that has ancestors spends by the statements below, or not at all. */
+const INSERT_ACTION = insertEventWhere(mayAct('AND s.ancestors IS NULL'))
+const INSERT_ACTION_BELOW = insertEventWhere(mayAct(`AND ${ABOVE_HOLDS}`))
 
 /** Behind the event ?2, whose guard saw the same row in the same batch: one atomic spend. ?6 limits bytes. */
 const SPEND = `UPDATE session AS s SET
@@ -84,12 +93,18 @@ const SPEND = `UPDATE session AS s SET
   WHERE s.id = ?1 AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)
   RETURNING reserved_bytes, used_actions, used_writes, used_rows, used_bytes`
 
-const DIAGNOSE_ACTION = `SELECT ${HEAD_COLUMNS},
+const DIAGNOSIS = `${HEAD_COLUMNS},
   (SELECT revision FROM policy_state WHERE id = 1) = ?3 AS revision_holds,
   ${approved('?4', '?2', '?1')} AS approved,
+  ${replayed('?13')} AS replayed,
   coalesce(s.state IN ('active', 'narrowed') AND s.expires_at > ?2, 0) AS may_act,
-  ${LIMITS.map((limit) => `${exhausted(limit, { writes: '?5', minute: '?6', limits: 7 })} AS no_${limit}`).join(',\n  ')}
-  FROM ${HEAD} LEFT JOIN session s ON s.id = ?1`
+  coalesce(s.state = 'suspended' AND s.expires_at > ?2, 0) AS suspended,
+  coalesce(s.removed_effects = ?12, 0) AS as_read,
+  ${LIMITS.map((limit) => `${exhausted(limit, { writes: '?5', minute: '?6', limits: 7 })} AS no_${limit}`).join(',\n  ')}`
+const DIAGNOSED = `FROM ${HEAD} LEFT JOIN session s ON s.id = ?1`
+const DIAGNOSE_ACTION = `SELECT ${DIAGNOSIS} ${DIAGNOSED}`
+const DIAGNOSE_ACTION_BELOW = `SELECT ${DIAGNOSIS},
+  ${DIAGNOSE_ABOVE} ${DIAGNOSED}`
 
 /** Once: a repeated outcome finds its event and refunds nothing. ?1 session, ?2 chain head, ?3 event. */
 const REFUND = `UPDATE session SET
@@ -107,6 +122,9 @@ export const ACTION_STATEMENTS = {
   READ_SESSION_APPROVALS,
   READ_HISTORY,
   INSERT_ACTION,
+  INSERT_ACTION_BELOW,
+  DIAGNOSE_ACTION_BELOW,
+  ...LINEAGE_STATEMENTS,
   SPEND,
   USE_APPROVAL,
   DIAGNOSE_ACTION,
@@ -170,51 +188,73 @@ function toHistory(row: Row): readonly HistoryEntry[] {
 
 function recordAction(log: AuditLog, write: ActionWrite): Promise<ActionResult> {
   const { event: draft, sessionId, spend, approvalId } = write
+  const shared = write.shared === null ? [] : [sharedFacts(write.shared)]
+  const isBelow = shared.length > 0
   const now = write.nowSeconds
   const minute = Math.floor(now / SECONDS_PER_WINDOW)
   const reserve = Math.max(0, Math.min(Math.trunc(spend.maxBytes), MAX_RESERVATION))
   const limits = LIMITS.map((limit) => write.limits[limit] ?? null)
   const maxBytes = write.limits.bytes ?? null
-  const facts = [approvalId, spend.writes, minute, ...limits]
+  const removed = JSON.stringify(write.removedEffects)
+  const keys = write.singleUse.length === 0 ? null : singleUseKeys(write.singleUse)
+  const facts = [approvalId, spend.writes, minute, ...limits, removed, keys, ...shared]
+  const spent = [sessionId, draft.id, spend.writes]
   return log.append<ActionResult>({
     chain: sessionId,
     draft,
     statements: (event) => [
-      insertEvent(INSERT_ACTION, event, [now, write.expectedRevision, ...facts]),
-      { sql: SPEND, args: [sessionId, draft.id, spend.writes, reserve, minute, maxBytes] },
+      insertEvent(isBelow ? INSERT_ACTION_BELOW : INSERT_ACTION, event, [
+        now,
+        write.expectedRevision,
+        ...facts,
+      ]),
+      {
+        sql: isBelow ? SPEND_BELOW : SPEND,
+        args: [...spent, reserve, minute, maxBytes, ...shared],
+      },
+      ...(isBelow ? [{ sql: SPEND_ABOVE, args: [...spent, minute] }] : []),
+      ...(keys === null ? [] : [{ sql: CONSUME_KEYS, args: [keys, draft.id] }]),
       ...(approvalId === null ? [] : [{ sql: USE_APPROVAL, args: [approvalId, draft.id] }]),
     ],
-    diagnosis: { sql: DIAGNOSE_ACTION, args: [sessionId, now, write.expectedRevision, ...facts] },
-    taken: (rows) => {
-      const spent = only(rows, 1)
-      const reservedBytes = integer(spent, 'reserved_bytes')
-      return { kind: 'recorded', reservedBytes, usage: toUsage(spent) }
+    diagnosis: {
+      sql: isBelow ? DIAGNOSE_ACTION_BELOW : DIAGNOSE_ACTION,
+      args: [sessionId, now, write.expectedRevision, ...facts],
     },
-    refused: actionRefusal,
+    taken: (rows) => {
+      const row = only(rows, 1)
+      const reservedBytes = integer(row, 'reserved_bytes')
+      return { kind: 'recorded', reservedBytes, usage: toUsage(row) }
+    },
+    refused: (diagnosis) => (isBelow ? refusalAbove(diagnosis) : null) ?? actionRefusal(diagnosis),
   })
 }
 
 function actionRefusal(diagnosis: Row): ActionResult | null {
   if (!flag(diagnosis, 'revision_holds')) return { kind: 'policy_changed' }
+  if (flag(diagnosis, 'suspended')) return { kind: 'session_suspended' }
   if (!flag(diagnosis, 'may_act')) return { kind: 'session_ended' }
+  if (!flag(diagnosis, 'as_read')) return { kind: 'session_narrowed' }
   const limit = LIMITS.find((name) => flag(diagnosis, `no_${name}`))
   if (limit !== undefined) return { kind: 'exhausted', limit }
+  if (flag(diagnosis, 'replayed')) return { kind: 'replayed' }
   return flag(diagnosis, 'approved') ? null : { kind: 'approval_used' }
 }
 
 /** Refund and event have the same condition, and the event comes second: both happen or neither. */
 function recordOutcome(log: AuditLog, write: OutcomeWrite): Promise<void> {
   const { event: draft, sessionId, reservedBytes, usedBytes, usedRows } = write
+  const used = [draft.id, reservedBytes, usedBytes, usedRows]
   return log.append<void>({
     chain: sessionId,
     draft,
-    statements: (event) => [
-      {
-        sql: REFUND,
-        args: [sessionId, event.prev_hash, draft.id, reservedBytes, usedBytes, usedRows],
-      },
-      insertEvent(INSERT_EVENT_ONCE, event),
-    ],
+    statements: (event) => {
+      const args = [sessionId, event.prev_hash, ...used]
+      return [
+        { sql: REFUND, args },
+        ...(write.isShared ? [{ sql: REFUND_ABOVE, args }] : []),
+        insertEvent(INSERT_EVENT_ONCE, event),
+      ]
+    },
     diagnosis: { sql: DIAGNOSE_ONCE, args: [sessionId, draft.id] },
     taken: () => undefined,
     refused: (diagnosis) => (flag(diagnosis, 'recorded') ? undefined : null),

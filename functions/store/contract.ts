@@ -3,6 +3,7 @@
 import type { ApprovalState } from '../core/approval.ts'
 import type { ChainedEvent, EventDraft, EventType } from '../core/audit.ts'
 import type { JsonObject } from '../core/identity.ts'
+import type { OriginKind } from '../core/intent.ts'
 import type {
   AuthMethodPolicy,
   BindingPolicy,
@@ -13,7 +14,8 @@ import type {
 } from '../core/policy.ts'
 import type { Seconds } from '../core/ports.ts'
 import type { StoredApproval } from '../core/records.ts'
-import type { Session, SessionState } from '../core/session.ts'
+import type { Restorable } from '../core/session-state.ts'
+import type { DescribedSession, SessionState } from '../core/session.ts'
 
 export type PolicyObject = AuthMethodPolicy | TargetPolicy | BindingPolicy | IntentPolicy
 
@@ -110,22 +112,32 @@ export interface SigningKeyStore {
   reseal(kid: string, from: string, to: string): Promise<boolean>
 }
 
+export type RestoreResult = 'restored' | 'ended' | 'changed'
+
 export type SessionFilter = {
   readonly authMethod?: string
   readonly identity?: string
   readonly target?: string
   readonly binding?: string
   readonly agent?: string
+  /** All that descend from this session. */
+  readonly root?: string
+  /** Of those, the ones right below this session; only together with `root`, which finds them. */
+  readonly parent?: string
   readonly state?: SessionState
 }
 
 export interface SessionStore {
-  get(id: string): Promise<Session | null>
+  get(id: string): Promise<DescribedSession | null>
   list(
     filter: SessionFilter,
     page: { readonly cursor: string | null; readonly limit: number },
-  ): Promise<Page<Session>>
+  ): Promise<Page<DescribedSession>>
   end(id: string, event: EventDraft): Promise<boolean>
+  /** Takes something away from a live session; false when it is over. */
+  tighten(id: string, tightening: Restorable, event: EventDraft): Promise<boolean>
+  /** Gives everything back, unless the state changed since `seen`, the id of its last change's event. */
+  restore(id: string, seen: string | null, event: EventDraft): Promise<RestoreResult>
   /** Ends every live session that matches, in one statement; returns how many. */
   endWhere(filter: SessionFilter, event: EventDraft): Promise<number>
 }
@@ -149,6 +161,10 @@ export type AuditQuery = {
   readonly session?: string
   readonly decision?: string
   readonly type?: EventType
+  /** Kind of origin as declared, of the action or else of its session. */
+  readonly origin?: OriginKind
+  /** Kind of origin that a token proved. */
+  readonly originAttested?: OriginKind
   readonly cursor: string | null
   readonly limit: number
 }
@@ -157,6 +173,6 @@ export type AuditQuery = {
 export type StoredEvent = ChainedEvent & { readonly seq: number }
 
 export interface AuditStore {
-  /** Oldest first; the cursor is opaque. */
+  /** Oldest first; the cursor is opaque. By origin a page may be short, or empty, and not the last. */
   list(query: AuditQuery): Promise<Page<StoredEvent>>
 }

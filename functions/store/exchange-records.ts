@@ -1,25 +1,23 @@
 // The exchange path: one read, the decision, the grant. Each is one round trip.
 import type { BindingPolicy } from '../core/policy.ts'
 import type { Clock } from '../core/ports.ts'
-import type {
-  DecisionResult,
-  DecisionWrite,
-  ExchangeRead,
-  GrantWrite,
-  Records,
+import type { SingleUse } from '../core/proof.ts'
+import {
+  type DecisionResult,
+  type DecisionWrite,
+  type ExchangeRead,
+  type GrantWrite,
+  type Records,
+  StoreUnavailable,
 } from '../core/records.ts'
 import { READ_EXCHANGE_APPROVAL, toApproval, USE_APPROVAL } from './approval-row.ts'
-import {
-  HEAD,
-  HEAD_COLUMNS,
-  insertEvent,
-  insertEventWhere,
-  INSERT_EVENT_ALWAYS,
-} from './audit-log.ts'
+import { HEAD, HEAD_COLUMNS, insertEvent, insertEventWhere } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Driver, Row, Statement } from './driver.ts'
 import { first, flag, integer, json, only } from './row.ts'
-import { insertSession } from './session-row.ts'
+import { BUDGETS_ABOVE, readTreeBindings, toBudgets } from './lineage-sql.ts'
+import { insertSession, SESSION_COLUMNS, toSession } from './session-row.ts'
+import { CONSUME_KEYS, replayed, revocationKeys, revoked, singleUseKeys } from './single-use-row.ts'
 
 export const READ_POLICY_STATE = 'SELECT revision, killed FROM policy_state WHERE id = 1'
 
@@ -29,27 +27,34 @@ const READ_BINDINGS = `SELECT document FROM binding
 const APPROVAL_USABLE = `(?11 IS NULL OR EXISTS (
   SELECT 1 FROM approval WHERE id = ?11 AND state = 'approved' AND expires_at > ?12))`
 
-/** ?9 revision, ?10 keys as [[key, expires_at], …], ?11 approval, ?12 now. */
+/** ?9 revision, ?10 keys as [[key, expires_at], …], ?11 approval, ?12 now, ?13 what may be revoked. */
 const INSERT_DECISION = insertEventWhere(`(SELECT revision FROM policy_state WHERE id = 1) = ?9
-  AND NOT EXISTS (SELECT 1 FROM single_use WHERE key IN (SELECT value ->> 0 FROM json_each(?10)))
+  AND NOT ${replayed('?10')} AND NOT ${revoked('?13')}
   AND ${APPROVAL_USABLE}`)
-
-const CONSUME_KEYS = `INSERT INTO single_use (key, expires_at)
-  SELECT value ->> 0, value ->> 1 FROM json_each(?1)
-  WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)`
 
 const DIAGNOSE_DECISION = `SELECT ${HEAD_COLUMNS},
   (SELECT revision FROM policy_state WHERE id = 1) = ?2 AS revision_holds,
-  EXISTS (SELECT 1 FROM single_use WHERE key IN (SELECT value ->> 0 FROM json_each(?3))) AS replayed,
+  (SELECT json_group_array(key) FROM single_use
+    WHERE key IN (SELECT value ->> 0 FROM json_each(?3))) AS replayed,
   (?4 IS NULL OR EXISTS (
-    SELECT 1 FROM approval WHERE id = ?4 AND state = 'approved' AND expires_at > ?5)) AS approved
+    SELECT 1 FROM approval WHERE id = ?4 AND state = 'approved' AND expires_at > ?5)) AS approved,
+  ${revoked('?6')} AS revoked
   FROM ${HEAD}`
 
+/** ?9: a security event may have come since the decision, and found no session yet. */
+const INSERT_GRANT = insertEventWhere(`NOT ${revoked('?9')}`)
+const DIAGNOSE_GRANT = `SELECT ${HEAD_COLUMNS}, ${revoked('?2')} AS revoked FROM ${HEAD}`
+
+const READ_PARENT = `SELECT ${SESSION_COLUMNS}, ${BUDGETS_ABOVE} FROM session s WHERE s.id = ?1`
+
 export const EXCHANGE_STATEMENTS = {
+  READ_PARENT,
   READ_POLICY_STATE,
   READ_BINDINGS,
   READ_EXCHANGE_APPROVAL,
   INSERT_DECISION,
+  INSERT_GRANT,
+  DIAGNOSE_GRANT,
   CONSUME_KEYS,
   USE_APPROVAL,
   DIAGNOSE_DECISION,
@@ -71,60 +76,81 @@ export function createExchangeRecords(deps: {
 
 async function readExchange(
   driver: Driver,
-  { method, targets, approvalHash }: Parameters<Records['readExchange']>[0],
+  { method, targets, approvalHash, parent = null }: Parameters<Records['readExchange']>[0],
 ): Promise<ExchangeRead> {
   const statements: Statement[] = [
     { sql: READ_POLICY_STATE, args: [] },
     ...(approvalHash === null ? [] : [{ sql: READ_EXCHANGE_APPROVAL, args: [approvalHash] }]),
     ...targets.map((target) => ({ sql: READ_BINDINGS, args: [method, target] })),
+    ...(parent === null ? [] : targets.map((target) => readTreeBindings(parent, target))),
+    ...(parent === null ? [] : [{ sql: READ_PARENT, args: [parent] }]),
   ]
   const rows = await driver.read(statements)
   const state = only(rows, 0)
   const approval = approvalHash === null ? null : first(rows, 1)
-  const bindings = rows.slice(approvalHash === null ? 1 : 2).flat()
+  const ofParent = parent === null ? null : first(rows, rows.length - 1)
+  const bindings = rows
+    .slice(approvalHash === null ? 1 : 2, parent === null ? undefined : -1)
+    .flat()
   return {
     revision: integer(state, 'revision'),
     killed: flag(state, 'killed'),
     bindings: bindings.map((row) => json<BindingPolicy>(row, 'document')),
     approval: approval === null ? null : toApproval(approval),
+    parent: ofParent === null ? null : { session: toSession(ofParent), above: toBudgets(ofParent) },
   }
 }
 
 /** The event is inserted only while every condition holds; what it consumes follows in the same batch. */
 function recordDecision(log: AuditLog, now: number, write: DecisionWrite): Promise<DecisionResult> {
   const { event: draft, sessionId, singleUse, approvalId, expectedRevision } = write
-  const keys = JSON.stringify([...new Map(singleUse.map((use) => [use.key, use.expiresAt]))])
+  const keys = singleUseKeys(singleUse)
+  const { revocable = [] } = write
+  const subjects = revocable.length === 0 ? null : revocationKeys(revocable)
   return log.append<DecisionResult>({
     chain: sessionId,
     draft,
     statements: (event) => [
-      insertEvent(INSERT_DECISION, event, [expectedRevision, keys, approvalId, now]),
+      insertEvent(INSERT_DECISION, event, [expectedRevision, keys, approvalId, now, subjects]),
       ...(singleUse.length === 0 ? [] : [{ sql: CONSUME_KEYS, args: [keys, draft.id] }]),
       ...(approvalId === null ? [] : [{ sql: USE_APPROVAL, args: [approvalId, draft.id] }]),
     ],
     diagnosis: {
       sql: DIAGNOSE_DECISION,
-      args: [sessionId, expectedRevision, keys, approvalId, now],
+      args: [sessionId, expectedRevision, keys, approvalId, now, subjects],
     },
     taken: () => 'recorded',
-    refused: decisionRefusal,
+    refused: (diagnosis) => decisionRefusal(diagnosis, singleUse),
   })
 }
 
-function decisionRefusal(diagnosis: Row): DecisionResult | null {
+function decisionRefusal(diagnosis: Row, singleUse: readonly SingleUse[]): DecisionResult | null {
   if (!flag(diagnosis, 'revision_holds')) return 'policy_changed'
-  if (flag(diagnosis, 'replayed')) return 'replayed'
+  if (flag(diagnosis, 'revoked')) return 'revoked'
+  const used = json<readonly string[]>(diagnosis, 'replayed')
+  const again = singleUse.filter(({ key }) => used.includes(key))
+  if (again.length > 0) {
+    return again.every(({ isProof }) => isProof === true) ? 'proof_replayed' : 'replayed'
+  }
   return flag(diagnosis, 'approved') ? null : 'approval_used'
 }
 
-function recordGrant(log: AuditLog, { event: draft, session }: GrantWrite): Promise<void> {
+function recordGrant(log: AuditLog, write: GrantWrite): Promise<void> {
+  const { event: draft, session, revocable = [] } = write
+  const subjects = revocable.length === 0 ? null : revocationKeys(revocable)
   return log.append<void>({
     chain: session.id,
     draft,
     statements: (event) => [
-      insertEvent(INSERT_EVENT_ALWAYS, event),
+      insertEvent(INSERT_GRANT, event, [subjects]),
       ...insertSession(session, draft.id),
     ],
+    diagnosis: { sql: DIAGNOSE_GRANT, args: [session.id, subjects] },
     taken: () => undefined,
+    refused(diagnosis) {
+      // Nothing of it is there. The caller tries again, and then its decision is refused.
+      if (flag(diagnosis, 'revoked')) throw new StoreUnavailable('revoked before it was granted')
+      return null
+    },
   })
 }

@@ -62,5 +62,15 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `session` ADD `root` text;",
       "CREATE INDEX `session_by_root` ON `session` (`root`) WHERE \"session\".\"root\" IS NOT NULL;"
     ]
+  },
+  {
+    "version": 4,
+    "tag": "0003_session_reason",
+    "sha256": "5b75d1486eff8144159c19cc778d69d3a36e0327ac5ecb1d684dd5825e4d9e57",
+    "statements": [
+      "ALTER TABLE `session` ADD `state_event` text;",
+      "ALTER TABLE `session` ADD `on_behalf_of` text;",
+      "CREATE INDEX `session_by_user` ON `session` (`on_behalf_of`) WHERE \"session\".\"on_behalf_of\" IS NOT NULL;"
+    ]
   }
 ]

@@ -9,7 +9,10 @@ import type { AuditLog } from './audit-log.ts'
 import type { Driver } from './driver.ts'
 import { createExchangeRecords, READ_POLICY_STATE } from './exchange-records.ts'
 import { flag, integer, only } from './row.ts'
+import { createSecurityEventRecords } from './security-event-records.ts'
+import { createSelfTightening } from './session-states.ts'
 import { endSession, readSession } from './session-store.ts'
+import { consumeKeys } from './single-use-row.ts'
 
 export function createRecords(deps: {
   readonly driver: Driver
@@ -21,8 +24,11 @@ export function createRecords(deps: {
     ...createExchangeRecords(deps),
     ...createActionRecords(deps),
     recordRefusal: (event) => recordRefusal(log, event),
+    ...createSelfTightening(deps),
+    ...createSecurityEventRecords(deps),
     recordReview: (write) => recordReview(log, write),
     endSession: (id, event) => endSession(log, id, clock.nowSeconds(), event),
+    consume: (singleUse) => consumeKeys(driver, singleUse),
     readPolicyState: () => readPolicyState(driver),
     readSession: (id) => readSession(driver, id),
   }

@@ -1,7 +1,7 @@
 // Sessions as administration sees them: read, list, end one, end all that match.
 import type { EventDraft } from '../core/audit.ts'
 import type { Clock } from '../core/ports.ts'
-import type { Session } from '../core/session.ts'
+import type { DescribedSession } from '../core/session.ts'
 import {
   ADMIN_CHAIN,
   HEAD,
@@ -13,13 +13,18 @@ import {
 import type { AuditLog } from './audit-log.ts'
 import type { Page, SessionFilter, SessionStore } from './contract.ts'
 import { decodeSeqCursor, toPage } from './cursor.ts'
-import type { Driver, Value } from './driver.ts'
-import { first, flag, integer, only } from './row.ts'
+import type { Driver, Row, Value } from './driver.ts'
+import { first, flag, integer, json, only, textOrNull } from './row.ts'
 import { IS_LIVE, SESSION_COLUMNS, toSession } from './session-row.ts'
+import { restoreSession, tightenSession } from './session-states.ts'
 
-export const READ_SESSION = `SELECT ${SESSION_COLUMNS} FROM session s WHERE s.id = ?1`
+/** The last change of state, where there was one: why it is what it is. */
+const CHANGE = 'LEFT JOIN audit_event change ON change.id = s.state_event'
+const DESCRIBED_COLUMNS = `${SESSION_COLUMNS}, change.draft AS change`
 
-const END = `UPDATE session SET state = 'ended'
+export const READ_SESSION = `SELECT ${DESCRIBED_COLUMNS} FROM session s ${CHANGE} WHERE s.id = ?1`
+
+const END = `UPDATE session SET state = 'ended', state_event = ?2
   WHERE id = ?1 AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)`
 const INSERT_END = insertEventWhere(`EXISTS (
   SELECT 1 FROM session s WHERE s.id = ?9 AND s.state <> 'ended' AND s.expires_at > ?10)`)
@@ -34,14 +39,16 @@ const FOUND_BY = {
   binding: 's.id IN (SELECT session_id FROM session_binding WHERE binding = ?5)',
   target: 's.id IN (SELECT session_id FROM session_binding WHERE target = ?6)',
   authMethod: 's.auth_method = ?7',
-  state: 's.state = ?8',
+  root: 's.root = ?8',
+  parent: "s.ancestors ->> '$[#-1]' = ?9",
+  state: 's.state = ?10',
 } as const satisfies Record<keyof SessionFilter, string>
 
 type Finder = keyof typeof FOUND_BY | 'all'
 // The keys of the literal above.
 const FINDERS = Object.keys(FOUND_BY) as (keyof typeof FOUND_BY)[]
 
-/** Every parameter is used in each statement, as D1 demands: ?3 to ?8 are the filter. */
+/** Every parameter is used in each statement, as D1 demands: ?3 to ?10 are the filter. */
 function matches(finder: Finder): string {
   const rest = FINDERS.map((name) => {
     const parameter = FOUND_BY[name].slice(-3).replace(')', '').trim()
@@ -52,13 +59,13 @@ function matches(finder: Finder): string {
 
 function statementsBy(finder: Finder) {
   return {
-    LIST: `SELECT s.seq, ${SESSION_COLUMNS} FROM session s
+    LIST: `SELECT s.seq, ${DESCRIBED_COLUMNS} FROM session s ${CHANGE}
   WHERE s.seq < coalesce(?1, 9007199254740991) AND ${matches(finder)}
   ORDER BY s.seq DESC LIMIT ?2`,
     COUNT: `SELECT count(*) AS ended FROM session s
   WHERE s.state <> 'ended' AND s.expires_at > ?1
     AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AND ${matches(finder)}`,
-    END_ALL: `UPDATE session AS s SET state = 'ended'
+    END_ALL: `UPDATE session AS s SET state = 'ended', state_event = ?2
   WHERE s.state <> 'ended' AND s.expires_at > ?1
     AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AND ${matches(finder)}`,
   }
@@ -70,6 +77,8 @@ export const SESSION_STATEMENTS_BY: Record<Finder, ReturnType<typeof statementsB
   binding: statementsBy('binding'),
   target: statementsBy('target'),
   authMethod: statementsBy('authMethod'),
+  root: statementsBy('root'),
+  parent: statementsBy('parent'),
   state: statementsBy('state'),
   all: statementsBy('all'),
 }
@@ -86,13 +95,21 @@ export function createSessionStore(deps: {
     get: (id) => readSession(driver, id),
     list: (filter, page) => list(driver, filter, page),
     end: (id, event) => endSession(log, id, clock.nowSeconds(), event),
+    tighten: (id, tightening, event) =>
+      tightenSession(log, id, tightening, clock.nowSeconds(), event),
+    restore: (id, seen, event) => restoreSession(log, id, seen, clock.nowSeconds(), event),
     endWhere: (filter, event) => endWhere(log, filter, clock.nowSeconds(), event),
   }
 }
 
-export async function readSession(driver: Driver, id: string): Promise<Session | null> {
+export async function readSession(driver: Driver, id: string): Promise<DescribedSession | null> {
   const row = first(await driver.read([{ sql: READ_SESSION, args: [id] }]), 0)
-  return row === null ? null : toSession(row)
+  return row === null ? null : toDescribed(row)
+}
+
+function toDescribed(row: Row): DescribedSession {
+  const change = textOrNull(row, 'change') === null ? null : json<EventDraft>(row, 'change')
+  return { ...toSession(row), change }
 }
 
 /** The event goes into the session's own chain. */
@@ -120,11 +137,11 @@ async function list(
   driver: Driver,
   filter: SessionFilter,
   { cursor, limit }: { readonly cursor: string | null; readonly limit: number },
-): Promise<Page<Session>> {
+): Promise<Page<DescribedSession>> {
   const sql = SESSION_STATEMENTS_BY[finderOf(filter)].LIST
   const args = [decodeSeqCursor(cursor), limit + 1, ...filterArgs(filter)]
   const [rows = []] = await driver.read([{ sql, args }])
-  return toPage(rows, limit, toSession, (row) => integer(row, 'seq'))
+  return toPage(rows, limit, toDescribed, (row) => integer(row, 'seq'))
 }
 
 /** One event in the chain of administration for all of them, whatever their number. */

@@ -10,6 +10,7 @@ import { manualClock } from '../fakes/manual-clock.ts'
 import { authMethod, target } from '../fakes/policy-objects.ts'
 import { fakePolicyStore } from '../fakes/policy-store.ts'
 import { fakePolicyTypes } from '../fakes/policy-types.ts'
+import { bearer } from '../fakes/presented.ts'
 import { openSession } from '../fakes/session.ts'
 
 test('the target that an action reaches is the one of the revision that it was recorded on', async () => {
@@ -74,7 +75,7 @@ test('the target that an action reaches is the one of the revision that it was r
       },
     },
   } as unknown as ActionDeps
-  const request = { target: 'crm', handle: 'handle', raw: {}, declaredOrigin: null }
+  const request = { target: 'crm', handle: bearer('handle'), raw: {}, declaredOrigin: null }
   expect((await act(request, 'dec_1', deps)).ok).toBe(false)
   expect(refused).toEqual(['target_removed'])
   expect(asked).toEqual([store.revision - 1])

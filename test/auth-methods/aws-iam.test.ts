@@ -127,6 +127,7 @@ describe('several methods', () => {
     return {
       revision: 1,
       methods: new Map(methods.map((method) => [method.name, method])),
+      userMethods: new Set(),
       methodsBySelector: new Map([[`token_type ${TOKEN_TYPES.awsSigV4}`, methods]]),
       targets: new Map(),
       intentPolicies: new Map(),

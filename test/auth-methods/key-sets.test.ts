@@ -59,6 +59,7 @@ async function createBroker() {
   const snapshot: PolicySnapshot = {
     revision: 1,
     methods: new Map(methods.map((method) => [method.name, method])),
+    userMethods: new Set(),
     methodsBySelector: new Map(methods.map((method) => [selectorKey(method.selector), [method]])),
     targets: new Map(),
     intentPolicies: new Map(),

@@ -281,6 +281,7 @@ describe('where the token goes', () => {
         snapshot: {
           revision: 1,
           methods: new Map(),
+          userMethods: new Set(),
           methodsBySelector: new Map([
             [selectorKey({ by: 'token_type', tokenType: TOKEN_TYPES.opaque }), methods],
           ]),

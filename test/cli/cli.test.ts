@@ -188,6 +188,39 @@ describe('exchange, audit, sessions', () => {
     expect(await sallyport.run('revoke', id, '--agent', 'x')).toMatchObject({ exitCode: 2 })
   })
 
+  test('a session is narrowed, suspended and restored by name, and the lists say why', async () => {
+    await applied()
+    await workload()
+    const subject = ['--audience', 'crm', '--subject-token-file', 'token.jwt']
+    const opened = async () => {
+      sallyport.files['intent.yaml'] = 'purpose: weekly report\norigin: { kind: agent }\n'
+      const got = await sallyport.run('exchange', ...subject, '--intent', 'intent.yaml')
+      return /ses_[\w-]+/.exec(got.err)?.[0] ?? ''
+    }
+    const id = await opened()
+    expect(await sallyport.run('narrow', id, '--effect', 'write')).toMatchObject({
+      exitCode: 0,
+      out: 'state: narrowed',
+    })
+    expect(await sallyport.run('suspend', id, '--reason', 'incident 7')).toMatchObject({
+      out: 'state: suspended',
+    })
+    const listed = (await sallyport.run('sessions', '--state', 'suspended')).out
+    expect(listed).toContain('by_admin: incident 7')
+    expect(await sallyport.run('restore', id)).toMatchObject({ out: 'state: active' })
+    expect((await sallyport.run('audit', 'list', '--type', 'state')).out).toContain(
+      'session.suspend',
+    )
+    const byOrigin = await sallyport.run('audit', 'list', '--origin', 'agent', '--json')
+    expect(byOrigin.out).toContain(id)
+    const proven = await sallyport.run('audit', 'list', '--origin-attested', 'schedule')
+    expect(proven.out).toBe('')
+    expect(await sallyport.run('audit', 'list', '--origin', 'god')).toMatchObject({ exitCode: 2 })
+    await sallyport.run('revoke', id)
+    expect(await sallyport.run('restore', id)).toMatchObject({ exitCode: 1 })
+    expect(await sallyport.run('narrow', id)).toMatchObject({ exitCode: 2 })
+  })
+
   test('a refusal is exit code 1 with the code and the decision, in JSON the answer itself', async () => {
     await applied()
     await workload()
@@ -344,6 +377,9 @@ describe('exit codes', () => {
       'exchange',
       'sessions',
       'revoke',
+      'narrow',
+      'suspend',
+      'restore',
       'doctor',
       'explain',
     ]) {

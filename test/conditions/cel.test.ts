@@ -19,6 +19,7 @@ const facts = {
     'a.b/c': 'dotted',
     'kubernetes.io': { namespace: 'ml' },
   },
+  subject: {},
   request: { purpose: 'read', scope: 'read:x' },
   target: { name: 'crm', type: 'http', labels: ['customer-facing'] },
   now: NOW,
@@ -277,7 +278,7 @@ describe('compiling', () => {
     const { execFileSync } = await import('node:child_process')
     const script = `
       import { celConditions } from ${JSON.stringify(new URL('../../functions/conditions/cel.ts', import.meta.url).href)}
-      const facts = { claims: { sub: 'a' }, request: {}, target: {}, now: 1 }
+      const facts = { claims: { sub: 'a' }, subject: {}, request: {}, target: {}, now: 1 }
       let generates = true
       try { new Function('return 1')() } catch { generates = false }
       console.log(generates, celConditions().holds('claims.sub.matches("^a$")', facts))`

@@ -1,5 +1,6 @@
 // Client certificates, black box on every entry: whom the platform vouches for gets in, and what a
 // client merely says gets nobody in.
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -8,8 +9,11 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { EntryKind } from '../../functions/http/capabilities.ts'
 import { CA, LEAF, type MadeCertificate, opensslLab } from '../fakes/openssl.ts'
+import { proofKey } from '../fakes/proof-key.ts'
 import { CLIENT_CERT_HEADER } from '../runtime/lambda-events.ts'
-import { applyPolicy, policyOf, startWorld, TOKEN_EXCHANGE, type World } from './world.ts'
+import { applyPolicy, policyOf, startWorld, TOKEN_EXCHANGE, TT, type World } from './world.ts'
+
+const JWT = `${TT}jwt`
 
 const ALL = 'node,workerd,lambda-url,lambda-apigw-v1,lambda-apigw-v2'
 const ENTRIES = (process.env['SALLYPORT_TEST_ENTRIES'] ?? ALL).split(',') as readonly EntryKind[]
@@ -76,6 +80,18 @@ function withCertificates(world: World, ca_: string) {
   }
 }
 
+const CUSTOMER = '/t/crm/v1/customers/42'
+
+type Exchange = {
+  readonly headers?: Record<string, string>
+  readonly cf?: object
+  readonly form?: Record<string, string>
+}
+type Sent = {
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: string | null
+}
 type Answer = { readonly status: number; readonly body: Record<string, unknown> }
 
 /** Headers by which an attacker says that he has a certificate. */
@@ -108,25 +124,36 @@ describe.each(ENTRIES)('client certificates on the %s entry', (entry) => {
   /** An exchange over a connection with this chain, as this platform shows it to the broker. */
   async function exchange(
     chain: readonly MadeCertificate[],
-    { headers = {}, cf = {} }: { headers?: Record<string, string>; cf?: object } = {},
+    { headers = {}, cf = {}, form = {} }: Exchange = {},
   ): Promise<Answer> {
-    const form = new URLSearchParams({
+    const body = new URLSearchParams({
       grant_type: TOKEN_EXCHANGE,
       subject_token: 'tls',
       subject_token_type: 'urn:sallyport:token-type:mtls',
       audience: 'crm',
+      ...form,
     }).toString()
-    const sent = {
-      'content-type': 'application/x-www-form-urlencoded',
-      ...headers,
-      ...shownBy(chain, cf),
-    }
-    if (entry === 'node') return overTls(chain, form, sent)
-    const response = await fetch(`${world.url}/token-exchange`, {
-      method: 'POST',
-      headers: sent,
-      body: form,
-    })
+    const type = { 'content-type': 'application/x-www-form-urlencoded' }
+    const request = { path: '/token-exchange', headers: { ...type, ...headers }, body }
+    return send(chain, request, cf)
+  }
+
+  /** A GET of `crm` with the handle, over a connection with this chain. */
+  function act(chain: readonly MadeCertificate[], handle: string, proof?: string): Promise<Answer> {
+    const scheme = proof === undefined ? 'Bearer' : 'DPoP'
+    const headers = { authorization: `${scheme} ${handle}`, ...(proof && { dpop: proof }) }
+    return send(chain, { path: CUSTOMER, headers, body: null })
+  }
+
+  async function send(
+    chain: readonly MadeCertificate[],
+    { path, headers, body }: Sent,
+    cf: object = {},
+  ): Promise<Answer> {
+    const sent = { ...headers, ...shownBy(chain, cf) }
+    if (entry === 'node') return overTls(chain, { path, headers: sent, body })
+    const method = body === null ? 'GET' : 'POST'
+    const response = await fetch(`${world.url}${path}`, { method, headers: sent, body })
     return { status: response.status, body: (await response.json()) as Answer['body'] }
   }
 
@@ -151,15 +178,20 @@ describe.each(ENTRIES)('client certificates on the %s entry', (entry) => {
 
   function overTls(
     chain: readonly MadeCertificate[],
-    form: string,
-    headers: Record<string, string>,
+    { path, headers, body }: Sent,
   ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const [leaf] = chain
       const cert = leaf && { cert: chain.map(({ pem }) => pem).join('\n'), key: leaf.keyPem }
       const request = httpsRequest(
-        `${world.url}/token-exchange`,
-        { method: 'POST', ca: server.pem, agent: keepAlive, headers, ...cert },
+        `${world.url}${path}`,
+        {
+          method: body === null ? 'GET' : 'POST',
+          ca: server.pem,
+          agent: keepAlive,
+          headers,
+          ...cert,
+        },
         (response) => {
           let text = ''
           response.on('data', (chunk: Buffer) => (text += chunk.toString()))
@@ -169,7 +201,7 @@ describe.each(ENTRIES)('client certificates on the %s entry', (entry) => {
         },
       )
       request.on('error', reject)
-      request.end(form)
+      request.end(body)
     })
   }
 
@@ -217,6 +249,56 @@ describe.each(ENTRIES)('client certificates on the %s entry', (entry) => {
   test('intermediates arrive where the platform hands them on', async () => {
     const answer = await exchange([below, ca])
     expect(answer.status).toBe(entry === 'node' || entry === 'workerd' ? 200 : 400)
+  })
+
+  /** Every binding asks for the certificate; one more for a DPoP proof besides. */
+  const withProofs = (dpop: boolean) => {
+    const policy = withCertificates(world, root.pem)
+    const bindings = policy.bindings.map((one) => ({ ...one, require_proof: 'mtls' }))
+    const more = { ...bindings[0], name: 'also-dpop', require_proof: 'dpop' }
+    return { ...policy, bindings: dpop ? [...bindings, more] : bindings }
+  }
+  const tokenForm = async () => ({ subject_token: await world.token(), subject_token_type: JWT })
+  const cnfOf = ({ body }: Answer): unknown => {
+    const [, payload = ''] = String(body['access_token']).split('.')
+    return (JSON.parse(Buffer.from(payload, 'base64url').toString()) as { cnf?: unknown }).cnf
+  }
+  const x5tOf = ({ der }: MadeCertificate) => createHash('sha256').update(der).digest('base64url')
+
+  test('MT-01 MT-02 a handle that is bound to a certificate is worth nothing over another one', async () => {
+    await applyPolicy(world, withProofs(false))
+    // Any certificate binds: it is no attestation here, and nobody has to have signed it.
+    const opened = await exchange([stranger], { form: await tokenForm() })
+    expect(opened).toMatchObject({ status: 200, body: { token_type: 'Bearer' } })
+    expect(cnfOf(opened)).toEqual({ 'x5t#S256': x5tOf(stranger) })
+    const handle = String(opened.body['access_token'])
+    expect((await act([stranger], handle)).status).toBe(200)
+    const refusals = [await act([agent], handle), await act([], handle)]
+    for (const refused of refusals) {
+      expect(refused).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
+    }
+    const without = await exchange([], { form: await tokenForm(), headers: FORGED })
+    expect(without).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+    await applyPolicy(world, withCertificates(world, root.pem))
+  })
+
+  test('MT-01 DP-05 asked for both, a handle is bound to both and needs both', async () => {
+    await applyPolicy(world, withProofs(true))
+    const key = await proofKey()
+    const dpop = await key.proof({ url: `${world.url}/token-exchange` })
+    const [form, headers] = [await tokenForm(), { dpop }]
+    expect((await exchange([agent], { form })).body).toMatchObject({ error: 'invalid_dpop_proof' })
+    expect((await exchange([], { form, headers })).body).toMatchObject({ error: 'invalid_request' })
+    const opened = await exchange([agent], { form, headers })
+    expect(opened).toMatchObject({ status: 200, body: { token_type: 'DPoP' } })
+    expect(cnfOf(opened)).toEqual({ jkt: key.jkt, 'x5t#S256': x5tOf(agent) })
+    const token = String(opened.body['access_token'])
+    const proof = () => key.proof({ url: `${world.url}${CUSTOMER}`, method: 'GET', token })
+    expect((await act([agent], token, await proof())).status).toBe(200)
+    expect((await act([agent], token)).status).toBe(401)
+    expect((await act([stranger], token, await proof())).status).toBe(401)
+    expect((await act([], token, await proof())).status).toBe(401)
+    await applyPolicy(world, withCertificates(world, root.pem))
   })
 
   if (entry === 'workerd') {

@@ -226,7 +226,10 @@ describe.each(ENTRIES)('gateway on %s', (entry) => {
     expect(server).toMatchObject({
       issuer: world.url,
       token_endpoint: `${world.url}/token-exchange`,
-      grant_types_supported: ['urn:ietf:params:oauth:grant-type:token-exchange'],
+      grant_types_supported: [
+        'urn:ietf:params:oauth:grant-type:token-exchange',
+        'urn:ietf:params:oauth:grant-type:jwt-bearer',
+      ],
       response_types_supported: ['none'],
       authorization_details_types_supported: ['agent_intent'],
     })

@@ -364,13 +364,10 @@ describe.each(ENTRIES)('token exchange on %s', (entry) => {
   })
 
   test('AUTH-6: a comma in Authorization or DPoP is refused', async () => {
-    for (const headers of [{ authorization: 'Bearer a, Bearer b' }, { dpop: 'a.b.c, d.e.f' }]) {
-      await refused(
-        await world.post({ grant_type: TOKEN_EXCHANGE }, { headers }),
-        400,
-        'invalid_request',
-      )
-    }
+    const post = (headers: Readonly<Record<string, string>>) =>
+      world.post({ grant_type: TOKEN_EXCHANGE }, { headers })
+    await refused(await post({ authorization: 'Bearer a, Bearer b' }), 400, 'invalid_request')
+    await refused(await post({ dpop: 'a.b.c, d.e.f' }), 400, 'invalid_dpop_proof')
   })
 
   test('G-9: an oversized or odd body is refused and nothing breaks', async () => {

@@ -7,6 +7,7 @@ import { ok } from '../../functions/core/result.ts'
 import type { CompiledIntentPolicy, PolicySnapshot } from '../../functions/core/snapshot.ts'
 import { randomIds, sha256Hashing } from '../../functions/platforms/system.ts'
 import { manualClock } from '../fakes/manual-clock.ts'
+import { bearer } from '../fakes/presented.ts'
 import { openSession } from '../fakes/session.ts'
 
 const ISSUER = 'https://broker.example'
@@ -24,6 +25,7 @@ function snapshotOf(revision: number, judge: CompiledEvaluator | null): PolicySn
   }
   return {
     revision,
+    userMethods: new Set(),
     methodsBySelector: new Map(),
     methods: new Map(),
     targets: new Map(),
@@ -65,7 +67,7 @@ async function historyAsked(held: PolicySnapshot, stored: PolicySnapshot) {
       recordRefusal: () => Promise.resolve(),
     },
   } as unknown as ActionDeps
-  await act({ target: 'crm', handle: 'h', raw: {}, declaredOrigin: null }, 'dec_1', deps)
+  await act({ target: 'crm', handle: bearer('h'), raw: {}, declaredOrigin: null }, 'dec_1', deps)
   return asked
 }
 

@@ -141,6 +141,7 @@ describe('several bindings', () => {
       mode: 'enforce',
       intentRequired: true,
       delivery: 'session',
+      proofs: [],
     })
   })
 

@@ -9,6 +9,9 @@ export function openSession(change: Partial<Session> = {}): Session {
     authMethod: 'prod',
     subject: 'agent-7',
     claims: { team: 'support' },
+    onBehalfOf: null,
+    lineage: null,
+    above: [],
     intent: {
       type: 'agent_intent',
       purpose: 'Read <b>one</b> customer',
@@ -32,6 +35,10 @@ export function openSession(change: Partial<Session> = {}): Session {
     policyRevision: 3,
     decisionId: 'dec_9',
     attestationHash: 'ab'.repeat(32),
+    removedEffects: [],
+    denials: 0,
+    attestedOrigin: null,
+    confirmation: null,
     ...change,
   }
 }

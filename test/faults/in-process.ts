@@ -89,6 +89,7 @@ const config: Config = {
   policyFile: null,
   allowInsecureLoopback: false,
   exchangeRates: DEFAULT_RATES,
+  requiresProofNonce: false,
   logLevel: 'debug',
 }
 

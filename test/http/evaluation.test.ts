@@ -61,6 +61,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
   if (http === undefined) throw new Error('http is not registered')
   const snapshot: PolicySnapshot = {
     revision: 7,
+    userMethods: new Set(),
     methodsBySelector: new Map(),
     methods: new Map([[method.name, method]]),
     targets: new Map([[target.name, http.compile(target)]]),
@@ -73,6 +74,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
         revision: 7,
         killed,
         approval: null,
+        parent: null,
         bindings: bindings.filter(
           (one) => one.auth_method === method && targets.includes(one.target),
         ),

@@ -121,6 +121,16 @@ describe('a policy', () => {
     ])
   })
 
+  test('asks for a proof only where something is opened', async () => {
+    const asking = (require_proof: 'none' | 'dpop' | 'mtls', effect: 'allow' | 'deny') =>
+      mistakes({ bindings: [binding({ require_proof, effect })] })
+    for (const proof of ['none', 'dpop', 'mtls'] as const) {
+      expect(await asking(proof, 'allow')).toEqual([])
+    }
+    expect(await asking('none', 'deny')).toEqual([])
+    expect(await asking('mtls', 'deny')).toEqual(['/bindings/0/require_proof unsupported'])
+  })
+
   test('grants roles of the admin API by name only', async () => {
     const admin = (effects: readonly ('admin' | 'read')[], objects: string[]) => ({
       bindings: [binding({ target: 'sallyport-admin', grants: [{ effects, objects }] })],
@@ -260,4 +270,22 @@ describe('warnings', () => {
       '/intent_policies/0/rules no_judge',
     ])
   })
+})
+
+test('a binding of a method of users that opens nothing is warned about', () => {
+  const people = authMethod({ name: 'people', subject: 'user' })
+  const own = { auth_method: 'people', owner: 'team' }
+  const document = {
+    ...WHOLE,
+    auth_methods: [people],
+    bindings: [
+      binding(own),
+      binding({ ...own, allow_impersonation: true }),
+      binding({ ...own, effect: 'deny', grants: [] }),
+    ],
+  }
+  const found = policyWarnings(document, 1_800_000_000).map(short)
+  expect(found.filter((one) => one.includes('impersonation'))).toEqual([
+    '/bindings/0/allow_impersonation no_effect',
+  ])
 })

@@ -94,7 +94,7 @@ describe('policy objects', () => {
   })
 
   test('POL-9: refuse members of later versions instead of ignoring a restriction', () => {
-    for (const member of ['require_proof', 'delegate_to', 'on_behalf_of', 'allow_impersonation'])
+    for (const member of ['obligations', 'requires_proof', 'delegates_to'])
       expect(mistakes('bindings', { ...BINDING, [member]: 'x' })).toEqual([
         `/${member} unknown_member`,
       ])

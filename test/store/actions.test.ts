@@ -9,6 +9,7 @@ import {
   actionOf,
   bindingOf,
   eventOf,
+  freshId,
   hashing,
   NOW,
   openSession,
@@ -19,9 +20,9 @@ import {
 
 // The local D1 takes tens of milliseconds for a batch.
 const LOAD = {
-  file: { calls: 500, budget: 100, appends: 200 },
-  http: { calls: 500, budget: 100, appends: 200 },
-  d1: { calls: 60, budget: 20, appends: 30 },
+  file: { calls: 500, budget: 100, appends: 200, proofs: 200 },
+  http: { calls: 500, budget: 100, appends: 200, proofs: 200 },
+  d1: { calls: 60, budget: 20, appends: 30, proofs: 30 },
 }
 
 describe.each(STORE_KINDS)('actions on %s', (kind) => {
@@ -62,7 +63,7 @@ describe.each(STORE_KINDS)('actions on %s', (kind) => {
     (await stores.audit.list({ session, cursor: null, limit: 1000 })).items
   const types = async (session: string) => (await eventsOf(session)).map(({ type }) => type)
 
-  const { calls, budget, appends } = LOAD[kind]
+  const { calls, budget, appends, proofs } = LOAD[kind]
 
   test(`RACE-2 of ${calls} parallel actions on a budget of ${budget} exactly ${budget} are recorded`, async () => {
     const isolates = [1, 2].map(() => storesOn(opened.connect()))
@@ -84,6 +85,51 @@ describe.each(STORE_KINDS)('actions on %s', (kind) => {
     expect(results.filter((result) => result?.kind === 'exhausted')).toHaveLength(calls - budget)
     expect((await stores.records.readSession(session.id))?.usage.actions).toBe(budget)
     expectChain(await eventsOf(session.id), budget + 2)
+  })
+
+  test(`DP-04 of ${proofs} parallel uses of one proof exactly 1 is recorded and spends`, async () => {
+    const isolates = [1, 2].map(() => storesOn(opened.connect()))
+    const sessions = await Promise.all([open(), open()])
+    const singleUse = [{ key: freshId('dpop'), expiresAt: NOW + 60, isProof: true as const }]
+    const results = await Promise.all(
+      Array.from({ length: proofs }, (_, n) => {
+        const session = sessions[n % 2]
+        if (session === undefined) throw new Error('there are two')
+        return isolates[n % 2]?.records.recordAction(actionOf(session, { singleUse }))
+      }),
+    )
+    expect(results.filter((result) => result?.kind === 'recorded')).toHaveLength(1)
+    expect(results.filter((result) => result?.kind === 'replayed')).toHaveLength(proofs - 1)
+    const usage = await Promise.all(sessions.map(({ id }) => stores.records.readSession(id)))
+    const spent = usage.map((session) => session?.usage.actions ?? 0)
+    expect(spent.reduce((sum, actions) => sum + actions, 0)).toBe(1)
+  })
+
+  test('DP-04 a proof is not consumed by an action that is refused', async () => {
+    const session = await open({ limits: { actions: 1 } })
+    const singleUse = [{ key: freshId('dpop'), expiresAt: NOW + 60, isProof: true as const }]
+    await stores.records.recordAction(actionOf(session))
+    expect(await stores.records.recordAction(actionOf(session, { singleUse }))).toEqual({
+      kind: 'exhausted',
+      limit: 'actions',
+    })
+    expect(await stores.records.consume(singleUse)).toBe(true)
+  })
+
+  test(`DP-04 of ${proofs} parallel uses where nothing else is written exactly 1 counts`, async () => {
+    const isolates = [1, 2].map(() => storesOn(opened.connect()))
+    const [key, other] = [freshId('dpop'), freshId('dpop')]
+    const used = await Promise.all(
+      Array.from({ length: proofs }, (_, n) =>
+        isolates[n % 2]?.records.consume([{ key, expiresAt: NOW + 60 }]),
+      ),
+    )
+    expect(used.filter((counts) => counts === true)).toHaveLength(1)
+    // All of them or none: the other one is still there to be used.
+    const both = [key, other].map((one) => ({ key: one, expiresAt: NOW + 60 }))
+    expect(await stores.records.consume(both)).toBe(false)
+    expect(await stores.records.consume(both.slice(1))).toBe(true)
+    expect(await stores.records.consume([])).toBe(true)
   })
 
   test(`AUD-7 a chain has no gap and no fork under ${appends} concurrent appends by two isolates`, async () => {
@@ -224,7 +270,7 @@ describe.each(STORE_KINDS)('actions on %s', (kind) => {
     const kindOf = async (...of: Parameters<typeof actionOf>) =>
       (await stores.records.recordAction(actionOf(...of))).kind
     expect(await kindOf(ended)).toBe('session_ended')
-    expect(await kindOf(suspended)).toBe('session_ended')
+    expect(await kindOf(suspended)).toBe('session_suspended')
     expect(await kindOf(sessionOf({ policyRevision: revision }))).toBe('session_ended')
     expect(await kindOf(narrowed, { nowSeconds: narrowed.expiresAt })).toBe('session_ended')
     expect(await kindOf(narrowed)).toBe('recorded')

@@ -1,5 +1,6 @@
 // The store of the two paths, one suite over the embedded file, libSQL over HTTP and D1.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { SingleUse } from '../../functions/core/proof.ts'
 import type { Driver } from '../../functions/store/driver.ts'
 import type { Stores } from '../../functions/store/index.ts'
 import { openStore, STORE_KINDS } from './rig.ts'
@@ -113,7 +114,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
   test('a session is read back as it was granted, whatever its strings hold', async () => {
     const odd = 'nul\u0000 "quote" \u2028 \ud83d\ude00 é'
     const granted = await open({ subject: odd, identity: `ci:${odd}`, claims: { odd, n: 1.5 } })
-    expect(await stores.records.readSession(granted.id)).toEqual(granted)
+    expect(await stores.records.readSession(granted.id)).toEqual({ ...granted, change: null })
     const read = await stores.records.readAction({
       sessionId: granted.id,
       target: 'crm',
@@ -174,6 +175,16 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     expect(await stores.records.recordDecision(decide(use(a, b, a)))).toBe('recorded')
     const replay = decide(use(c, b))
     expect(await stores.records.recordDecision(replay)).toBe('replayed')
+    const proof = { key: freshId('dpop'), expiresAt: NOW + 60, isProof: true as const }
+    const attestation = { key: b, expiresAt: NOW + 60 }
+    const with_ = (singleUse: readonly SingleUse[]) =>
+      stores.records.recordDecision(decide({ singleUse }))
+    expect(await with_([proof])).toBe('recorded')
+    expect(await with_([proof])).toBe('proof_replayed')
+    const fresh = { key: freshId('jti'), expiresAt: NOW + 60 }
+    expect(await with_([fresh, proof])).toBe('proof_replayed')
+    expect(await with_([attestation, proof])).toBe('replayed')
+    expect(await with_([fresh])).toBe('recorded')
     expect(await types(replay.sessionId)).toEqual([])
     expect(await stores.records.recordDecision(decide(use(c)))).toBe('recorded')
   })

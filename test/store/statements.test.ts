@@ -17,6 +17,9 @@ import { PURGE_STATEMENTS } from '../../functions/store/purge.ts'
 import { SECRET_STATEMENTS } from '../../functions/store/secret-store.ts'
 import { INSERT_SESSION, INSERT_SESSION_BINDING } from '../../functions/store/session-row.ts'
 import { SESSION_STATEMENTS, SESSION_STATEMENTS_BY } from '../../functions/store/session-store.ts'
+import { SINGLE_USE_STATEMENTS } from '../../functions/store/single-use-row.ts'
+import { SECURITY_EVENT_STATEMENTS } from '../../functions/store/security-event-records.ts'
+import { STATE_STATEMENTS } from '../../functions/store/session-states.ts'
 import { SIGNING_KEY_STATEMENTS } from '../../functions/store/signing-key-store.ts'
 import { bindingOf, eventOf, storesOn } from './values.ts'
 
@@ -30,6 +33,10 @@ const HOT = {
   INSERT_SESSION,
   INSERT_SESSION_BINDING,
   INSERT_APPROVAL,
+  ...SINGLE_USE_STATEMENTS,
+  ...STATE_STATEMENTS,
+  ...SECURITY_EVENT_STATEMENTS,
+  'audit by origin': AUDIT_LIST_BY.origin,
 }
 
 /** Administration that must not read a whole table either. */
@@ -122,6 +129,17 @@ describe('statements', () => {
   ] as const)('a revocation by %s searches %s', (finder, index) => {
     const { END_ALL, COUNT } = SESSION_STATEMENTS_BY[finder]
     for (const sql of [END_ALL, COUNT]) expect(planOf(sql).join('\n')).toContain(index)
+  })
+
+  test('a security event searches its subjects by both of their indexes', () => {
+    for (const sql of Object.values(SECURITY_EVENT_STATEMENTS).filter((one) =>
+      one.includes('?1)'),
+    )) {
+      if (!sql.startsWith('UPDATE')) continue
+      const plan = planOf(sql).join('\n')
+      expect(plan).toContain('session_by_identity')
+      expect(plan).toContain('session_by_user')
+    }
   })
 
   test.each(Object.entries(INDEXED))('%s finds its rows by index', (_, sql) => {

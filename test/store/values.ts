@@ -54,6 +54,9 @@ export function sessionOf(facts: Partial<Session> = {}): Session {
     authMethod: 'ci',
     subject: 'repo:a/b',
     claims: { sub: 'repo:a/b', roles: ['x'] },
+    onBehalfOf: null,
+    lineage: null,
+    above: [],
     intent: { type: 'agent_intent', purpose: 'test', agent: { name: 'bot' } },
     grants: [grantOf('crm', ['ci-crm'])],
     scope: 'read',
@@ -64,6 +67,10 @@ export function sessionOf(facts: Partial<Session> = {}): Session {
     policyRevision: 1,
     decisionId: freshId('dec'),
     attestationHash: 'a'.repeat(64),
+    removedEffects: [],
+    denials: 0,
+    attestedOrigin: null,
+    confirmation: null,
     ...facts,
   }
 }
@@ -119,8 +126,11 @@ export function actionOf(session: Session, facts: Partial<ActionWrite> = {}): Ac
     sessionId: session.id,
     limits: session.limits,
     spend: { actions: 1, writes: 0, maxBytes: 0 },
+    shared: null,
     nowSeconds: NOW,
     approvalId: null,
+    removedEffects: [],
+    singleUse: [],
     expectedRevision: session.policyRevision,
     ...facts,
   }
@@ -128,7 +138,15 @@ export function actionOf(session: Session, facts: Partial<ActionWrite> = {}): Ac
 
 export function outcomeOf(sessionId: string, facts = {}) {
   const event = eventOf('outcome', { session_id: sessionId })
-  return { event, sessionId, reservedBytes: 0, usedBytes: 0, usedRows: 0, ...facts }
+  return {
+    event,
+    sessionId,
+    reservedBytes: 0,
+    isShared: false,
+    usedBytes: 0,
+    usedRows: 0,
+    ...facts,
+  }
 }
 
 export function reviewOf(id: string, sessionId: string | null, expiresAt: number) {

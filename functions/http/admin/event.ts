@@ -14,10 +14,11 @@ const MAX_LISTED_CHANGES = 500
 export function adminEvent(
   call: AdminCall,
   facts: {
-    readonly type?: 'admin' | 'revocation'
+    readonly type?: 'admin' | 'revocation' | 'state'
     readonly action: JsonObject
     /** The session that it is about, and in whose chain it stands. */
     readonly sessionId?: string
+    readonly reason?: string
     readonly policyRevision: number
   },
 ): EventDraft {
@@ -31,6 +32,7 @@ export function adminEvent(
       agent: { declared: null, attested: { role, session_id: sessionId } },
       action: facts.action,
       outcome: { result: 'applied' },
+      ...(facts.reason === undefined ? {} : { reason: facts.reason }),
       policyRevision: facts.policyRevision,
     },
     call.deps,

@@ -14,6 +14,7 @@ import { policyDocumentRoutes } from './policy-document.ts'
 import { policyObjectRoutes } from './policy-objects.ts'
 import { readQuery } from './request.ts'
 import { secretRoutes } from './secrets.ts'
+import { sessionStateRoutes } from './session-states.ts'
 import { sessionRoutes } from './sessions.ts'
 
 export type { AdminDeps } from './contract.ts'
@@ -26,6 +27,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...secretRoutes,
   ...policyDocumentRoutes,
   ...sessionRoutes,
+  ...sessionStateRoutes,
   ...killSwitchRoutes,
   ...approvalRoutes,
   ...auditRoutes,

@@ -1,10 +1,11 @@
 // Sessions: what is open, with the intent exactly as declared, and how to end it.
 import * as z from 'zod/mini'
+import type { EventDraft } from '../../core/audit.ts'
 import type { Failure } from '../../core/failure.ts'
 import type { PolicyDocument } from '../../core/policy.ts'
 import type { Result } from '../../core/result.ts'
 import { fail, ok } from '../../core/result.ts'
-import type { Session, SessionState } from '../../core/session.ts'
+import type { DescribedSession, SessionState } from '../../core/session.ts'
 import type { SessionFilter } from '../../store/contract.ts'
 import type { AdminCall, AdminRoute, Answer } from './contract.ts'
 import { adminEvent } from './event.ts'
@@ -45,7 +46,7 @@ export const sessionRoutes: readonly AdminRoute[] = [
     method: 'GET',
     path: '/sessions',
     role: 'viewer',
-    query: [...Object.keys(FILTERS), 'state', 'cursor', 'limit'],
+    query: [...Object.keys(FILTERS), 'root', 'state', 'cursor', 'limit'],
     handle: listSessions,
   },
   {
@@ -60,6 +61,7 @@ export const sessionRoutes: readonly AdminRoute[] = [
     method: 'GET',
     path: '/sessions/:id',
     role: 'viewer',
+    query: ['cursor', 'limit'],
     handle: getSession,
   },
   {
@@ -77,25 +79,36 @@ async function listSessions(call: AdminCall): Promise<Result<Answer, Failure>> {
   const given = call.query.get('state')
   const state = STATES.find((known) => known === given)
   if (given !== undefined && state === undefined) return invalidParameter('state')
+  const root = call.query.get('root')
   const filter: SessionFilter = {
     ...filterOf((name) => call.query.get(name)),
+    ...(root === undefined ? {} : { root }),
     ...(state === undefined ? {} : { state }),
   }
   const { items, nextCursor } = await call.deps.sessions.list(filter, page.value)
   const now = call.deps.clock.nowSeconds()
   return ok({
     status: 200,
-    body: { items: items.map((session) => describe(session, now)), next_cursor: nextCursor },
+    body: { items: items.map((session) => describeSession(session, now)), next_cursor: nextCursor },
   })
 }
 
 async function getSession(call: AdminCall): Promise<Result<Answer, Failure>> {
-  const session = await find(call)
+  const page = readPage(call)
+  if (!page.ok) return page
+  const session = await findSession(call)
   if (session === null) return fail({ kind: 'not_found' })
+  const now = call.deps.clock.nowSeconds()
+  const below = { root: session.lineage?.ancestors[0] ?? session.id, parent: session.id }
+  const children = await call.deps.sessions.list(below, page.value)
   const body = {
-    ...describe(session, call.deps.clock.nowSeconds()),
+    ...describeSession(session, now),
     claims: session.claims,
     token_sha256: session.attestationHash,
+    children: {
+      items: children.items.map((child) => describeSession(child, now)),
+      next_cursor: children.nextCursor,
+    },
   }
   return ok({ status: 200, body })
 }
@@ -103,7 +116,7 @@ async function getSession(call: AdminCall): Promise<Result<Answer, Failure>> {
 async function revokeSession(call: AdminCall): Promise<Result<Answer, Failure>> {
   const body = await readMembers(call.request, reasonBody, { optional: true })
   if (!body.ok) return body
-  const session = await find(call)
+  const session = await findSession(call)
   if (session === null) return fail({ kind: 'not_found' })
   const event = adminEvent(call, {
     type: 'revocation',
@@ -170,19 +183,25 @@ function filterOf(read: (name: keyof typeof FILTERS) => string | undefined): Ses
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as SessionFilter
 }
 
-async function find(call: AdminCall): Promise<Session | null> {
+export async function findSession(call: AdminCall): Promise<DescribedSession | null> {
   const id = call.parameter('id')
   return SESSION_ID.test(id) ? call.deps.sessions.get(id) : null
 }
 
-function describe(session: Session, now: number): Record<string, unknown> {
+export function describeSession(session: DescribedSession, now: number): Record<string, unknown> {
   return {
     id: session.id,
     state: session.expiresAt <= now ? 'ended' : session.state,
+    removed_effects: session.removedEffects,
+    denials: session.denials,
+    state_change: describeChange(session.change),
     identity: session.identity,
     auth_method: session.authMethod,
     subject: session.subject,
+    cnf: session.confirmation,
+    ...describeTree(session),
     intent: session.intent,
+    origin: { declared: session.intent?.origin ?? null, attested: session.attestedOrigin },
     grants: session.grants.map((grant) => ({
       target: grant.target,
       bindings: grant.bindings,
@@ -198,5 +217,29 @@ function describe(session: Session, now: number): Record<string, unknown> {
     expires_at: timeOf(session.expiresAt),
     policy_revision: session.policyRevision,
     decision_id: session.decisionId,
+  }
+}
+
+/** Whom it acts for, and what it descends from: null where it acts for nobody, and from nothing. */
+function describeTree({ onBehalfOf, lineage }: DescribedSession): Record<string, unknown> {
+  return {
+    on_behalf_of:
+      onBehalfOf === null ? null : { relation: onBehalfOf.relation, identity: onBehalfOf.identity },
+    root: lineage?.ancestors[0] ?? null,
+    parent: lineage?.ancestors.at(-1) ?? null,
+    ancestors:
+      lineage?.ancestors.map((id, i) => ({ id, identity: lineage.actors[i]?.identity })) ?? [],
+  }
+}
+
+/** Why the state is what it is: who changed it last, and for what reason. */
+function describeChange(change: EventDraft | null): Record<string, unknown> | null {
+  if (change === null) return null
+  return {
+    event_id: change.id,
+    time: change.time,
+    by: change.identity ?? null,
+    reason: change.reason,
+    action: change.action,
   }
 }

@@ -3,8 +3,10 @@
 import { ADMIN_ROUTES } from '../admin/index.ts'
 import type { AdminRoute } from '../admin/contract.ts'
 import { killSwitchBody } from '../admin/kill-switch.ts'
+import { ORIGIN_KINDS } from '../../core/intent.ts'
 import { KIND_SEGMENTS } from '../admin/policy-objects.ts'
 import { secretBody } from '../admin/secrets.ts'
+import { narrowBody, restoreBody, suspendBody } from '../admin/session-states.ts'
 import { reasonBody, revokeBody } from '../admin/sessions.ts'
 import { inputSchema } from './input-schema.ts'
 import type { Answered, Operation, Parameter, Refusal, Schema } from './operation.ts'
@@ -83,6 +85,28 @@ const WORDS: Readonly<Record<string, Words>> = {
     summary: 'End every session that matches all that is given',
     body: inputSchema(revokeBody),
     success: { 200: json('How many were ended.', object({ revoked: INTEGER })) },
+  },
+  'narrow-session': {
+    tag: 'Sessions',
+    summary: 'Take effects away from a session',
+    body: inputSchema(narrowBody),
+    success: { 200: json('The session as it is now.', ref('Session')) },
+    refusals: [409],
+  },
+  'suspend-session': {
+    tag: 'Sessions',
+    summary: 'Let a session do nothing until it is restored',
+    body: inputSchema(suspendBody),
+    success: { 200: json('The session as it is now.', ref('Session')) },
+    refusals: [409],
+  },
+  'restore-session': {
+    tag: 'Sessions',
+    summary: 'Give a narrowed or suspended session back what it had; never one that has ended',
+    body: inputSchema(restoreBody),
+    bodyIsOptional: true,
+    success: { 200: json('The session as it is now.', ref('Session')) },
+    refusals: [409],
   },
   'get-kill-switch': {
     tag: 'Kill switch',
@@ -176,8 +200,17 @@ const QUERY: Readonly<Record<string, { readonly description: string; readonly sc
       description: 'State of the session.',
       schema: oneOf(['active', 'narrowed', 'suspended', 'ended']),
     },
+    root: { description: 'Id of the session at the root of a tree.' },
     session: { description: 'Id of a session.' },
     decision: { description: 'Id of a decision.' },
+    origin: {
+      description: 'Kind of origin that was declared, for the action or else for its session.',
+      schema: oneOf(ORIGIN_KINDS),
+    },
+    origin_attested: {
+      description: 'Kind of origin that a token proved.',
+      schema: oneOf(ORIGIN_KINDS),
+    },
     type: { description: 'Type of the event.' },
   }
 

@@ -45,8 +45,15 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
     method: 'post',
     path: '/token-exchange',
     tag: 'Exchange',
-    summary: 'Exchange an attestation for a session handle (RFC 8693)',
+    summary: 'Exchange an attestation for a session handle (RFC 8693, RFC 7523)',
     needs: null,
+    parameters: [
+      {
+        name: 'DPoP',
+        in: 'header',
+        description: 'A proof (RFC 9449); the handle is then bound to its key.',
+      },
+    ],
     request: { mediaType: FORM, schema: ref('TokenExchangeRequest') },
     success: { 200: json('The handle and what was granted.', ref('TokenExchangeAnswer')) },
     refusals: [400, 401, 413, 429, 503],
@@ -75,6 +82,23 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
     success: { 200: { description: 'The session is ended, or there was none.' } },
     refusals: [400, 413, 503],
     oauth: true,
+  },
+  {
+    id: 'security-event',
+    method: 'post',
+    path: '/events',
+    tag: 'Exchange',
+    summary: 'Deliver a security event token (RFC 8935); 202 whether or not it was about anybody',
+    needs: null,
+    request: {
+      mediaType: 'application/secevent+jwt',
+      schema: { type: 'string', maxLength: 16_384 },
+    },
+    success: {
+      202: { description: 'It was taken, now or before.' },
+      400: json('It was not taken (RFC 8935 §2.4).', object({ err: STRING, description: STRING })),
+    },
+    refusals: [413, 415, 429, 503],
   },
   ...gateway,
   {

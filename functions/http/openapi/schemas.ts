@@ -3,6 +3,7 @@
 import { EFFECTS } from '../../core/policy.ts'
 import { ORIGIN_KINDS } from '../../core/intent.ts'
 import { MAX_PROMPT_CHARACTERS, MAX_PURPOSE_CHARACTERS } from '../../core/intent-parse.ts'
+import { JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT } from '../../core/token.ts'
 import { POLICY_KINDS } from '../../policy/schema.ts'
 import type { Schema } from './operation.ts'
 import {
@@ -56,9 +57,38 @@ const administration: Readonly<Record<string, Schema>> = {
     {
       id: STRING,
       state: oneOf(['active', 'narrowed', 'suspended', 'ended']),
+      removed_effects: listOf(oneOf(EFFECTS)),
+      denials: { type: 'integer', description: 'Refused actions that count against it.' },
+      state_change: {
+        ...nullable(
+          object({
+            event_id: STRING,
+            time: TIME,
+            by: nullable(STRING),
+            reason: nullable(STRING),
+            action: nullable(ANY_OBJECT),
+          }),
+        ),
+        description: 'Why the state is what it is; null while it is as it was opened.',
+      },
+      origin: declaredAndAttested,
       identity: { type: 'string', description: '{auth_method}:{subject}' },
       auth_method: STRING,
       subject: STRING,
+      cnf: {
+        ...nullable(ANY_OBJECT),
+        description: 'What its handle is bound to: jkt (DPoP), x5t#S256 (client certificate).',
+      },
+      on_behalf_of: nullable(
+        object({ relation: oneOf(['delegation', 'impersonation']), identity: STRING }),
+      ),
+      root: nullable(STRING),
+      parent: nullable(STRING),
+      ancestors: listOf(object({ id: STRING, identity: STRING })),
+      children: {
+        ...object({ items: listOf(ANY_OBJECT), next_cursor: nullable(STRING) }),
+        description: 'A page of the sessions right below; of one session only.',
+      },
       intent: nullable(ref('AgentIntent')),
       grants: listOf(
         object({
@@ -95,7 +125,16 @@ const administration: Readonly<Record<string, Schema>> = {
     id: STRING,
     seq: INTEGER,
     time: TIME,
-    type: oneOf(['decision', 'grant', 'action', 'outcome', 'refusal', 'revocation', 'admin']),
+    type: oneOf([
+      'decision',
+      'grant',
+      'action',
+      'outcome',
+      'refusal',
+      'revocation',
+      'state',
+      'admin',
+    ]),
     decision_id: STRING,
     session_id: nullable(STRING),
     identity: nullable(STRING),
@@ -160,9 +199,21 @@ const broker: Readonly<Record<string, Schema>> = {
   },
   TokenExchangeRequest: object(
     {
-      grant_type: { const: 'urn:ietf:params:oauth:grant-type:token-exchange' },
-      subject_token: { type: 'string', description: 'The attestation.' },
+      grant_type: oneOf([TOKEN_EXCHANGE_GRANT, JWT_BEARER_GRANT]),
+      subject_token: {
+        type: 'string',
+        description: 'The attestation, or on whose behalf; of token-exchange.',
+      },
       subject_token_type: STRING,
+      actor_token: {
+        type: 'string',
+        description:
+          'The agent’s own attestation, where the subject is a user or a parent’s handle.',
+      },
+      actor_token_type: STRING,
+      assertion: { type: 'string', description: 'A workload’s JWT, or an ID-JAG; of jwt-bearer.' },
+      client_assertion: { type: 'string', description: 'Attests who redeems an ID-JAG.' },
+      client_assertion_type: STRING,
       audience: { ...listOf(STRING), description: 'Target names; or resource.' },
       resource: { ...listOf(STRING), description: 'Target URLs, {issuer}/t/{target}.' },
       scope: { type: 'string', description: 'effect or effect:object, space-delimited.' },
@@ -176,13 +227,13 @@ const broker: Readonly<Record<string, Schema>> = {
       auth_method: STRING,
       min_policy_revision: STRING,
     },
-    ['grant_type', 'subject_token', 'subject_token_type'],
+    ['grant_type'],
   ),
   TokenExchangeAnswer: object(
     {
       access_token: { type: 'string', description: 'The handle of the session.' },
-      issued_token_type: STRING,
-      token_type: STRING,
+      issued_token_type: { type: 'string', description: 'Absent where the grant is jwt-bearer.' },
+      token_type: oneOf(['Bearer', 'DPoP']),
       expires_in: INTEGER,
       scope: STRING,
       authorization_details: listOf(ref('AgentIntent')),
@@ -193,7 +244,7 @@ const broker: Readonly<Record<string, Schema>> = {
         policy_revision: INTEGER,
       }),
     },
-    ['access_token', 'issued_token_type', 'token_type', 'expires_in', 'scope', 'session'],
+    ['access_token', 'token_type', 'expires_in', 'scope', 'session'],
   ),
   TokenRequest: object({ token: STRING, token_type_hint: STRING }, ['token']),
   Introspection: object({ active: BOOLEAN }),

@@ -16,7 +16,13 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   admin: ['admin'],
 }
 
-const WRITES_FOR_ADMINS = ['put-secrets', 'delete-secrets', 'validate-secrets', 'put-kill-switch']
+const WRITES_FOR_ADMINS = [
+  'put-secrets',
+  'delete-secrets',
+  'validate-secrets',
+  'put-kill-switch',
+  'restore-session',
+]
 
 describe('ADM-1: the routes of the admin API', () => {
   const matrix = ADMIN_ROUTES.flatMap((route) => CALLERS.map((caller) => ({ route, caller })))

@@ -1,0 +1,63 @@
+// What the bindings grant to the last of a chain of agents, each of which was let in by the one before it:
+// the root's bindings, as far as they name every method of the chain, and nobody's deny.
+import { matchBindings } from './binding.ts'
+import type { OnBehalfOf } from './delegation.ts'
+import { type UnitedBindings, uniteBindings } from './grants.ts'
+import type { JsonObject } from './identity.ts'
+import type { BindingPolicy, Grant, TargetPolicy } from './policy.ts'
+import type { Seconds } from './ports.ts'
+import { fail, ok, type Result } from './result.ts'
+import type { Conditions } from './snapshot.ts'
+
+/** One agent of the chain, by what was verified of it. */
+export type Link = { readonly authMethod: string; readonly claims: JsonObject }
+
+export type TreeFacts = {
+  readonly root: Link
+  /** Those below the root, the one that acts last. */
+  readonly below: readonly Link[]
+  readonly onBehalfOf: OnBehalfOf | null
+  readonly request: JsonObject
+  readonly target: Pick<TargetPolicy, 'name' | 'type' | 'labels'>
+  readonly now: Seconds
+}
+
+export type TreeGrant = {
+  /** All bindings that hold for the root: their terms bind whoever acts below it. */
+  readonly united: UnitedBindings
+  readonly held: readonly BindingPolicy[]
+  /** What those of them grant that delegate to the whole chain, and their names. */
+  readonly delegated: readonly Grant[]
+  readonly names: readonly string[]
+}
+
+export function treeGrant(
+  bindings: readonly BindingPolicy[],
+  facts: TreeFacts,
+  conditions: Conditions,
+): Result<TreeGrant, 'denied_by_binding' | 'no_binding' | 'not_delegated'> {
+  const { root, below, onBehalfOf, request, target, now } = facts
+  // Whoever acts below the root acts for its user too, and was attested itself.
+  const asActor = onBehalfOf === null ? null : ({ ...onBehalfOf, relation: 'delegation' } as const)
+  const matchedBy = ({ authMethod, claims }: Link, behalf: OnBehalfOf | null) =>
+    matchBindings(
+      bindings.filter((binding) => binding.auth_method === authMethod),
+      { claims, onBehalfOf: behalf, request, target, now },
+      conditions,
+    )
+  const ofRoot = matchedBy(root, onBehalfOf)
+  const denies = [ofRoot, ...below.map((link) => matchedBy(link, asActor))]
+  if (denies.some((matched) => matched.denies.length > 0)) return fail('denied_by_binding')
+  const held = ofRoot.allows.filter(({ delivery }) => delivery === 'session')
+  if (held.length === 0) return fail('no_binding')
+  const delegating = held.filter(({ delegate_to: methods = [] }) =>
+    below.every(({ authMethod }) => methods.includes(authMethod)),
+  )
+  if (delegating.length === 0) return fail('not_delegated')
+  return ok({
+    united: uniteBindings(held),
+    held,
+    delegated: delegating.flatMap(({ grants }) => grants),
+    names: delegating.map(({ name }) => name),
+  })
+}
