@@ -1,7 +1,9 @@
 // A long answer ends with what it stands on: the session's revocation, suspension or expiry, a narrowing
-// that takes away what it does, or the kill switch, cut it within one interval (REV-6). It reads only while the answer is open.
+// or a policy that takes away what it does, or the kill switch, cut it within one interval (REV-6). It
+// reads only while the answer is open.
 import type { ActionDeps, RecordedAction } from './action.ts'
-import { StoreUnavailable } from './records.ts'
+import { currentGrant } from './current-grant.ts'
+import { type ActionRead, StoreUnavailable } from './records.ts'
 import { removedEffectFailure, standingFailure } from './session-state.ts'
 
 /** How long an open answer may outlive its session. */
@@ -41,13 +43,25 @@ export function standingWatch(
       const standings = [read.session, ...read.session.above]
       return (
         standingFailure(standings, deps.clock.nowSeconds()) === null &&
-        removedEffectFailure(standings, action.effects) === null
+        removedEffectFailure(standings, action.effects) === null &&
+        (await isStillGranted(read))
       )
     } catch (cause) {
       // What was recorded goes on while nothing can be read; its end still needs its own record.
       if (cause instanceof StoreUnavailable) return true
       throw cause
     }
+  }
+
+  /** By today's bindings, where the policy is no longer the one that the session was opened under. */
+  async function isStillGranted({ bindings, revision }: ActionRead): Promise<boolean> {
+    if (bindings === null) return true
+    const held = await deps.policy.current()
+    const snapshot = held.revision === revision ? held : await deps.policy.refresh(revision - 1)
+    if (!snapshot.targets.has(target.policy.name)) return false
+    await deps.conditions.load(bindings)
+    const grant = currentGrant(session, target.policy.name, bindings, snapshot, deps)
+    return grant.ok && grant.value.grants(action).length > 0
   }
 
   function wait(): void {

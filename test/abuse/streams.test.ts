@@ -1,6 +1,6 @@
 // Attacks by patience: an answer that is still open when what it stands on has ended.
 import { expect, test } from 'vitest'
-import { startInProcess, type InProcess } from '../faults/in-process.ts'
+import { CRM, startInProcess, type InProcess } from '../faults/in-process.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -53,6 +53,19 @@ const ENDS: Readonly<Record<string, (stream: Stream) => unknown>> = {
     broker.admin('PUT', '/kill-switch', { engaged: true, reason: 'x' }),
   SALLYPORT_KILL: ({ broker }) => (broker.env['SALLYPORT_KILL'] = '1'),
   expiry: ({ broker }) => broker.clock.advance(4000),
+  'a binding that is removed': ({ broker }) => broker.admin('DELETE', '/bindings/support-crm'),
+  'a binding that no longer grants it': ({ broker }) =>
+    broker.admin('PUT', '/bindings/support-crm', {
+      auth_method: 'ci',
+      target: 'crm',
+      grants: [{ effects: ['read'], objects: ['GET /v1/other'] }],
+    }),
+  'a target that is disabled': ({ broker }) =>
+    broker.admin('PUT', '/targets/crm', {
+      type: 'http',
+      config: { base_url: CRM },
+      enabled: false,
+    }),
 }
 
 test.each(Object.keys(ENDS))(
@@ -70,6 +83,8 @@ test.each(Object.keys(ENDS))(
 
 test('REV-6: a stream whose session lives is not cut', async () => {
   const stream = await openStream()
+  // Nor by a policy that changes in something else.
+  await stream.broker.admin('PUT', '/targets/erp', { type: 'http', config: { base_url: CRM } })
   await new Promise((resolve) => setTimeout(resolve, 4500))
   stream.send('data: 2\n\n')
   const { value } = await stream.reader.read()
