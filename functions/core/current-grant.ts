@@ -3,7 +3,7 @@
 import type { Failure } from './failure.ts'
 import { grantsAllow, smallestLimits } from './grants.ts'
 import type { Action } from './intent.ts'
-import { intentOf } from './lineage.ts'
+import { intentOf, purposesOf } from './lineage.ts'
 import { describeOpening, findTarget } from './opening.ts'
 import type { BindingPolicy, Grant, LimitsPolicy, OnReview } from './policy.ts'
 import type { Clock } from './ports.ts'
@@ -42,13 +42,23 @@ export function currentGrant(
   return tightened(session, granted, bindings, snapshot, deps)
 }
 
-/** Whether the methods of all who take part would still accept them: agents above it, itself, the user. */
-function areStillVouchedFor(session: Session, { methods, userMethods }: PolicySnapshot): boolean {
+/**
+ * Whether the methods of all who take part would still accept them, and as what they were: agents above
+ * it and itself as workloads, the user, and whoever a user's token alone let in, as users.
+ */
+export function areStillVouchedFor(
+  session: Session,
+  { methods, userMethods }: PolicySnapshot,
+): boolean {
   const { onBehalfOf, lineage } = session
+  const [root, ...below] = [...(lineage?.actors ?? []), session]
+  const isImpersonation = onBehalfOf?.relation === 'impersonation'
   const taking = [session, ...(lineage?.actors ?? []), ...(onBehalfOf === null ? [] : [onBehalfOf])]
   return (
     taking.every(({ authMethod, claims }) => methods.get(authMethod)?.accepts(claims) === true) &&
-    (onBehalfOf === null || userMethods.has(onBehalfOf.authMethod))
+    (onBehalfOf === null || userMethods.has(onBehalfOf.authMethod)) &&
+    userMethods.has(root.authMethod) === isImpersonation &&
+    !below.some(({ authMethod }) => userMethods.has(authMethod))
   )
 }
 
@@ -66,15 +76,16 @@ function tightened(
   const target = findTarget(granted.target, snapshot)
   if (target === null) return notGranted('target_removed')
   const now = deps.clock.nowSeconds()
-  const request = describeOpening({
+  const asked = describeOpening({
     targets: session.grants.map((grant) => grant.target),
     scope: null,
-    intent: intentOf(session),
+    intent: null,
   })
+  const requests = purposesOf(session).map((purpose) => ({ ...asked, purpose }))
   // Judged as the chain of agents that it is: the root's bindings grant, everybody's denies hold.
   const [root, ...below] = [...(session.lineage?.actors ?? []), session]
   const { onBehalfOf } = session
-  const facts = { root, below, onBehalfOf, request, target, now }
+  const facts = { root, below, onBehalfOf, requests, target, now }
   const tree = treeGrant(bindings, facts, deps.conditions)
   if (!tree.ok) return notGranted(tree.failure)
   const { united, delegated } = tree.value

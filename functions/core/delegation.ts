@@ -206,12 +206,16 @@ export function actingIdentity({ act, sub, iss }: HandleClaims): string {
 }
 
 /** What an event says of whom a session acts for; the agent's own attestation stands beside it (AC-08). */
-export function describeOnBehalfOf(onBehalfOf: OnBehalfOf | null): JsonObject {
+export function describeOnBehalfOf(
+  onBehalfOf: OnBehalfOf | null,
+  lineage: Lineage | null,
+): JsonObject {
   if (onBehalfOf === null) return {}
   const { relation, identity, authMethod, subject, claims, attestationHash } = onBehalfOf
-  if (relation === 'impersonation') return { relation }
+  // Who acts below one whom the user's token let in was attested itself, and is not the user.
+  if (relation === 'impersonation' && lineage === null) return { relation }
   return {
-    relation,
+    relation: 'delegation',
     on_behalf_of: {
       identity,
       auth_method: authMethod,

@@ -78,7 +78,7 @@ function attestedAgent({ identity, onBehalfOf, lineage }: Caller): JsonObject {
     token_sha256: identity.attestationHash,
     ...(typeof identity.claims['iss'] === 'string' ? { issuer: identity.claims['iss'] } : {}),
     ...identity.evidence,
-    ...describeOnBehalfOf(onBehalfOf),
+    ...describeOnBehalfOf(onBehalfOf, lineage),
     ...describeLineage(lineage),
   }
 }
@@ -112,7 +112,7 @@ export function describeSession(
         subject: session.subject,
         token_sha256: session.attestationHash,
         ...(session.confirmation === null ? {} : { cnf: { ...session.confirmation } }),
-        ...describeOnBehalfOf(session.onBehalfOf),
+        ...describeOnBehalfOf(session.onBehalfOf, session.lineage),
         ...describeLineage(session.lineage),
       },
     },

@@ -13,7 +13,9 @@ import type { ExchangeLimits } from './exchange-limits.ts'
 import type { Caller } from './events.ts'
 import type { Failure } from './failure.ts'
 import type { AgentIntent } from './intent.ts'
+import type { Parties } from './delegation.ts'
 import { mayReview } from './intent-policies.ts'
+import { lineageBelow } from './lineage.ts'
 import { openBelow } from './opening-below.ts'
 import { openingHash, type OpeningRequest, openTargets } from './opening.ts'
 import { judgeOpening, passOpening } from './opening-verdict.ts'
@@ -25,7 +27,7 @@ import {
   type ProofVerifier,
   type UntrustedProof,
 } from './proof.ts'
-import { type Records, StoreUnavailable } from './records.ts'
+import { type ParentRead, type Records, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
 import type { Session } from './session.ts'
@@ -162,6 +164,13 @@ function refuse(
   return fail({ failure, caller, revision })
 }
 
+/** Who was refused below a session is told with the tree and the user that it asked to act in. */
+function asBelow(caller: Parties, parent: ParentRead | null): Caller {
+  if (caller.parent === null || parent === null) return caller
+  const { session } = parent
+  return { ...caller, onBehalfOf: session.onBehalfOf, lineage: lineageBelow(session, {}) }
+}
+
 async function attempt(
   request: ProvenRequest,
   decisionId: string,
@@ -197,7 +206,7 @@ async function attempt(
   const policy = { bindings: read.bindings, snapshot, conditions, now }
   const opened =
     caller.parent === null ? openTargets(asking, policy) : openBelow(asking, read.parent, policy)
-  if (!opened.ok) return refuse(opened.failure, caller, revision)
+  if (!opened.ok) return refuse(opened.failure, asBelow(caller, read.parent), revision)
   const { asked, opening } = opened.value
   const bound = bindHandle(opening.proofs, request.proven)
   if (!bound.ok) return refuse(bound.failure, asked, revision)

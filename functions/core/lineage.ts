@@ -53,6 +53,16 @@ export function intentOf({ intent, lineage }: Declared): AgentIntent | null {
   return intent ?? intentsAbove(lineage).at(-1) ?? null
 }
 
+/** The purposes that a chain of sessions acts for, one for each of it: the root's first, its own last. */
+export function purposesOf(declared: Declared): readonly (string | null)[] {
+  let nearest: AgentIntent | null = null
+  const above = (declared.lineage?.actors ?? []).map(({ intent }) => {
+    nearest = intent ?? nearest
+    return nearest?.purpose ?? null
+  })
+  return [...above, intentOf(declared)?.purpose ?? null]
+}
+
 /** The originating intent; null where the session is its own root or the root declared nothing. */
 export function rootIntent(lineage: Lineage | null): AgentIntent | null {
   return lineage?.actors[0]?.intent ?? null

@@ -2,10 +2,11 @@
 // within what every session above it has left. It never widens, whatever the sub-agent's own method may do
 // by itself: who is asked by somebody with less must not lend them what it has (confused deputy).
 import { bindingEnd } from './binding.ts'
+import { areStillVouchedFor } from './current-grant.ts'
 import { mayAct, mayNotAct } from './delegation.ts'
 import type { Failure } from './failure.ts'
 import { narrowGrants, smallestLimits, strictestReview, uniteBindings } from './grants.ts'
-import { lineageBelow, intentOf, MAX_GENERATIONS } from './lineage.ts'
+import { lineageBelow, intentOf, MAX_GENERATIONS, purposesOf } from './lineage.ts'
 import {
   attestationEnd,
   describeOpening,
@@ -16,7 +17,7 @@ import {
   type OpeningRequest,
 } from './opening.ts'
 import type { BindingPolicy, Grant, LimitsPolicy } from './policy.ts'
-import { isBoundAs } from './proof.ts'
+import { isBoundAs, PROOF_KINDS } from './proof.ts'
 import type { ParentRead } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
@@ -74,12 +75,7 @@ function parentFault(
     const refused = mayNotAct(onBehalfOf.authMethod)
     return refused.ok ? null : refused.failure
   }
-  const vouched = [
-    ...(lineage?.actors ?? []),
-    parent,
-    ...(onBehalfOf === null ? [] : [onBehalfOf]),
-  ].every(({ authMethod, claims }) => snapshot.methods.get(authMethod)?.accepts(claims) === true)
-  return vouched ? null : noParent('session_ended')
+  return areStillVouchedFor(parent, snapshot) ? null : noParent('session_ended')
 }
 
 type OpenedTarget = {
@@ -105,7 +101,7 @@ function openTarget(
       root,
       below: [...between, { authMethod: identity.method, claims: identity.claims }],
       onBehalfOf,
-      request: describeOpening({ ...asked, intent: intentOf(asked) }),
+      requests: purposesOf(asked).map((purpose) => ({ ...describeOpening(asked), purpose })),
       target,
       now: policy.now,
     },
@@ -169,6 +165,9 @@ function termsBelow(
   const held = opened.flatMap((target) => target.held)
   const targets = opened.map(({ grant }) => grant)
   const united = uniteBindings(held)
+  const proofs = PROOF_KINDS.filter(
+    (kind) => united.proofs.includes(kind) || isBoundAs([kind], session.confirmation),
+  )
   if (united.intentRequired && intentOf(asked) === null) {
     return fail({ kind: 'invalid_authorization_details', reason: 'intent_required' })
   }
@@ -193,7 +192,8 @@ function termsBelow(
     mode: targets.every(({ mode }) => mode === 'log_only') ? 'log_only' : 'enforce',
     onReview: strictestReview(targets.map(({ onReview }) => onReview)),
     intentPolicies: [...new Set(targets.flatMap((target) => target.intentPolicies))],
-    proofs: united.proofs,
+    // What the parent's handle is bound to, the sub-agent's is, whatever these targets ask for.
+    proofs,
   })
 }
 

@@ -47,6 +47,15 @@ export const SUSPENDED: Failure = {
   hint: 'the session is suspended and waits for review by an administrator',
 }
 
+/** What a session has lost, by itself or with one that it descends from. */
+export function effectsLost({
+  removedEffects,
+  above,
+}: Pick<Session, 'removedEffects' | 'above'>): readonly Effect[] {
+  const lost = [removedEffects, ...above.map((one) => one.removedEffects)].flat()
+  return EFFECTS.filter((effect) => lost.includes(effect))
+}
+
 /** Why these effects may not be had: one of the standings has lost one of them. */
 export function removedEffectFailure(
   standings: readonly Pick<Standing, 'removedEffects'>[],

@@ -17,13 +17,14 @@ export type TreeFacts = {
   /** Those below the root, the one that acts last. */
   readonly below: readonly Link[]
   readonly onBehalfOf: OnBehalfOf | null
-  readonly request: JsonObject
+  /** What is asked for, as each of the chain declared it: the root's first, the last one's last. */
+  readonly requests: readonly JsonObject[]
   readonly target: Pick<TargetPolicy, 'name' | 'type' | 'labels'>
   readonly now: Seconds
 }
 
 export type TreeGrant = {
-  /** All bindings that hold for the root: their terms bind whoever acts below it. */
+  /** All bindings that hold for the root, or that hold for it by what somebody below declared: their terms bind. */
   readonly united: UnitedBindings
   readonly held: readonly BindingPolicy[]
   /** What those of them grant that delegate to the whole chain, and their names. */
@@ -36,22 +37,36 @@ export function treeGrant(
   facts: TreeFacts,
   conditions: Conditions,
 ): Result<TreeGrant, 'denied_by_binding' | 'no_binding' | 'not_delegated'> {
-  const { root, below, onBehalfOf, request, target, now } = facts
+  const { root, below, onBehalfOf, requests, target, now } = facts
   // Whoever acts below the root acts for its user too, and was attested itself.
   const asActor = onBehalfOf === null ? null : ({ ...onBehalfOf, relation: 'delegation' } as const)
-  const matchedBy = ({ authMethod, claims }: Link, behalf: OnBehalfOf | null) =>
+  const matchedBy = (
+    { authMethod, claims }: Link,
+    behalf: OnBehalfOf | null,
+    request: JsonObject,
+  ) =>
     matchBindings(
       bindings.filter((binding) => binding.auth_method === authMethod),
       { claims, onBehalfOf: behalf, request, target, now },
       conditions,
     )
-  const ofRoot = matchedBy(root, onBehalfOf)
-  const denies = [ofRoot, ...below.map((link) => matchedBy(link, asActor))]
-  if (denies.some((matched) => matched.denies.length > 0)) return fail('denied_by_binding')
-  const held = ofRoot.allows.filter(({ delivery }) => delivery === 'session')
-  if (held.length === 0) return fail('no_binding')
-  const delegating = held.filter(({ delegate_to: methods = [] }) =>
-    below.every(({ authMethod }) => methods.includes(authMethod)),
+  // With what each declared, that one and all before it are judged: a purpose of its own frees nobody
+  // from what holds for those above.
+  const levels = requests.map((request, level) => {
+    const ofRoot = matchedBy(root, onBehalfOf, request)
+    const others = below.slice(0, level).map((link) => matchedBy(link, asActor, request))
+    return {
+      isDenied: [ofRoot, ...others].some(({ denies }) => denies.length > 0),
+      allows: ofRoot.allows.filter(({ delivery }) => delivery === 'session'),
+    }
+  })
+  if (levels.some(({ isDenied }) => isDenied)) return fail('denied_by_binding')
+  if (levels.some(({ allows }) => allows.length === 0)) return fail('no_binding')
+  const held = [...new Set(levels.flatMap(({ allows }) => allows))]
+  const delegating = held.filter(
+    (binding) =>
+      levels.every(({ allows }) => allows.includes(binding)) &&
+      below.every(({ authMethod }) => binding.delegate_to?.includes(authMethod) === true),
   )
   if (delegating.length === 0) return fail('not_delegated')
   return ok({

@@ -12,6 +12,7 @@ import {
 import type { SingleUse } from '../core/proof.ts'
 import { type Records, StoreUnavailable } from '../core/records.ts'
 import { fail, ok, type Result } from '../core/result.ts'
+import { effectsLost } from '../core/session-state.ts'
 import type { DescribedSession } from '../core/session.ts'
 import type { HandleClaims } from '../core/token.ts'
 import type { RequestFacts } from '../platform.ts'
@@ -181,7 +182,7 @@ function describeHandle(claims: HandleClaims, session: DescribedSession): Record
         : { root: session.lineage.ancestors[0], parent: session.lineage.ancestors.at(-1) }),
       // The word, not what people wrote: the holder may be the very agent that it is about.
       ...(session.change === null ? {} : { state_reason: session.change.reason }),
-      removed_effects: session.removedEffects,
+      removed_effects: effectsLost(session),
       origin: { declared: session.intent?.origin ?? null, attested: session.attestedOrigin },
       usage: session.usage,
       limits: session.limits,

@@ -34,11 +34,13 @@ const DIAGNOSE_END = `SELECT ${HEAD_COLUMNS},
 
 /** What finds the sessions of a filter, most selective first; the rest of the filter is checked on them. */
 const FOUND_BY = {
-  identity: 's.identity = ?3',
+  // Who acts, or whom it acts for: whoever is shut out, nobody goes on in their name.
+  identity: '(s.identity = ?3 OR s.on_behalf_of = ?3)',
   agent: 's.agent = ?4',
   binding: 's.id IN (SELECT session_id FROM session_binding WHERE binding = ?5)',
   target: 's.id IN (SELECT session_id FROM session_binding WHERE target = ?6)',
-  authMethod: 's.auth_method = ?7',
+  // ';' comes behind ':', which no name of a method contains.
+  authMethod: `(s.on_behalf_of > ?7 || ':' AND s.on_behalf_of < ?7 || ';' OR s.auth_method = ?7)`,
   root: 's.root = ?8',
   parent: "s.ancestors ->> '$[#-1]' = ?9",
   state: 's.state = ?10',
