@@ -124,10 +124,10 @@ function counts({ roundTrips, sizes }: Report): string {
     `  exchange  ${trips(roundTrips.exchange)}   (at most 1 and 2)`,
     `  action    ${trips(roundTrips.action)}   (at most 1 and 2)`,
     '',
-    'Bundles                 entry        gzipped   on demand        gzipped',
+    'Bundles              at start        gzipped   on demand        gzipped',
     ...sizes.map(
-      ({ name, entry, parts }) =>
-        `  ${name.padEnd(8)}${[entry.bytes, entry.gzip, parts.bytes, parts.gzip].map((bytes) => kib(bytes).padStart(14)).join('')}`,
+      ({ name, start, onDemand }) =>
+        `  ${name.padEnd(8)}${[start.bytes, start.gzip, onDemand.bytes, onDemand.gzip].map((bytes) => kib(bytes).padStart(14)).join('')}`,
     ),
   ].join('\n')
 }

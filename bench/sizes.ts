@@ -1,11 +1,8 @@
-// The bundles as they are shipped, plain and gzipped: the entry, and the parts that it imports on demand.
+// The bundles as they are shipped, plain and gzipped: what starts, and what is imported on demand.
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { type BundleSize, bundleSize } from '../scripts/bundle-sizes.ts'
 
-export type Weight = { readonly bytes: number; readonly gzip: number }
-export type Size = { readonly name: string; readonly entry: Weight; readonly parts: Weight }
+export type Size = BundleSize & { readonly name: string }
 
 const BUNDLES = {
   node: 'dist/node/server.js',
@@ -19,29 +16,5 @@ export function buildBundles(): void {
 }
 
 export function bundleSizes(): readonly Size[] {
-  return Object.entries(BUNDLES).map(([name, file]) => {
-    const parts = partsOf(file)
-    return { name, entry: weightOf([file]), parts: weightOf(parts) }
-  })
-}
-
-function weightOf(files: readonly string[]): Weight {
-  const contents = files.map((file) => readFileSync(file))
-  return {
-    bytes: contents.reduce((sum, { length }) => sum + length, 0),
-    gzip: contents.reduce((sum, content) => sum + gzipSync(content).length, 0),
-  }
-}
-
-/** Files that the entry imports, and those that they do; whatever else an older build left is not counted. */
-function partsOf(entry: string): readonly string[] {
-  const seen = new Set([entry])
-  for (const file of seen) {
-    const imports = readFileSync(file, 'utf8').matchAll(/["'](\.{1,2}\/[\w/.-]+\.m?js)["']/g)
-    for (const [, path = ''] of imports) {
-      if (/-[A-Z0-9]{8}\.m?js$/.test(path)) seen.add(join(dirname(file), path))
-    }
-  }
-  seen.delete(entry)
-  return [...seen]
+  return Object.entries(BUNDLES).map(([name, file]) => ({ name, ...bundleSize(file) }))
 }

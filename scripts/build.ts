@@ -1,14 +1,13 @@
 // `npm run build`: the Node server, the CLI, the Worker and the Lambda function into dist/, with sizes.
 // `--json` prints the sizes as JSON; names after it build only those parts.
-import { readFileSync, statSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { gzipSync } from 'node:zlib'
+import { type BundleSize, bundleSize, type Weight } from './bundle-sizes.ts'
 import { bundleCli, bundleLambda, bundleNode, bundleWorker } from './bundles.ts'
 
 type Part = {
   readonly name: string
   readonly file: string
-  readonly build: () => void | Promise<void>
+  readonly build: () => Promise<void>
 }
 
 const CLI_ENTRY = 'functions/cli/main.ts'
@@ -24,7 +23,11 @@ const parts: readonly Part[] = [
     file: 'dist/node/cli.js',
     build: async () => bundleCli(CLI_ENTRY, 'dist/node/cli.js'),
   },
-  { name: 'worker', file: 'dist/worker/worker.js', build: () => bundleWorker('dist/worker') },
+  {
+    name: 'worker',
+    file: 'dist/worker/worker.js',
+    build: async () => bundleWorker('functions/worker.ts', 'dist/worker/worker.js'),
+  },
   {
     name: 'lambda',
     file: 'dist/lambda/index.mjs',
@@ -32,12 +35,7 @@ const parts: readonly Part[] = [
   },
 ]
 
-type Size = {
-  readonly name: string
-  readonly file: string
-  readonly bytes: number
-  readonly gzip: number
-}
+type Size = BundleSize & { readonly name: string; readonly file: string }
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -49,25 +47,20 @@ async function main(): Promise<void> {
   const sizes: Size[] = []
   for (const part of wanted) {
     await part.build()
-    const bytes = readFileSync(part.file)
-    sizes.push({
-      name: part.name,
-      file: part.file,
-      bytes: statSync(part.file).size,
-      gzip: gzipSync(bytes).length,
-    })
+    sizes.push({ name: part.name, file: part.file, ...bundleSize(part.file) })
   }
   if (values.json === true) console.log(JSON.stringify(sizes, null, 2))
   else if (values.quiet !== true) printTable(sizes)
 }
 
 function printTable(sizes: readonly Size[]): void {
-  const kib = (bytes: number) => (bytes / 1024).toFixed(1).padStart(8)
+  const kib = (bytes: number) => (bytes / 1024).toFixed(1).padStart(9)
+  const both = ({ bytes, gzip }: Weight) => `${kib(bytes)} ${kib(gzip)}`
   console.log(
-    `${'bundle'.padEnd(8)} ${'file'.padEnd(24)} ${'KiB'.padStart(8)} ${'KiB gz'.padStart(8)}`,
+    `${'bundle'.padEnd(8)} ${'file'.padEnd(24)} ${'start KiB'.padStart(9)} ${'gz'.padStart(9)} ${'on demand'.padStart(9)} ${'gz'.padStart(9)}`,
   )
-  for (const { name, file, bytes, gzip } of sizes) {
-    console.log(`${name.padEnd(8)} ${file.padEnd(24)} ${kib(bytes)} ${kib(gzip)}`)
+  for (const { name, file, start, onDemand } of sizes) {
+    console.log(`${name.padEnd(8)} ${file.padEnd(24)} ${both(start)} ${both(onDemand)}`)
   }
 }
 

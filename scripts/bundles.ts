@@ -1,8 +1,7 @@
 // How each runtime's bundle is made. The build and the runtime tests share it, so that what is tested is
 // made exactly like what is shipped.
-import { spawnSync } from 'node:child_process'
-import { chmodSync } from 'node:fs'
-import { parse } from 'node:path'
+import { chmodSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { parse, resolve } from 'node:path'
 import { build } from 'esbuild'
 import type { BuildOptions } from 'esbuild'
 
@@ -22,7 +21,7 @@ const processBundle = {
 } as const satisfies BuildOptions
 
 /** Parts that are imported on demand stay files of their own, and cost a cold start nothing. */
-function splitInto(entry: string, outfile: string): BuildOptions {
+function splitInto(entry: string, outfile: string) {
   const { dir, name, ext } = parse(outfile)
   return {
     splitting: true,
@@ -30,7 +29,7 @@ function splitInto(entry: string, outfile: string): BuildOptions {
     outdir: dir,
     outExtension: { '.js': ext },
     chunkNames: 'parts/[name]-[hash]',
-  }
+  } satisfies BuildOptions
 }
 
 export async function bundleNode(entry: string, outfile: string): Promise<void> {
@@ -59,13 +58,33 @@ export async function bundleLambda(entry: string, outfile: string): Promise<void
   })
 }
 
-/** Wrangler makes the Worker as `wrangler deploy` would; offline. */
-export function bundleWorker(outdir: string): void {
-  const run = spawnSync('wrangler', ['deploy', '--dry-run', '--minify', '--outdir', outdir], {
-    encoding: 'utf8',
-    env: { ...process.env, ...OFFLINE_WRANGLER },
+/**
+ * The Worker and the parts that it loads on demand, as modules that wrangler uploads as they are
+ * (wrangler.jsonc): a part is parsed when it is first needed, and no cold start waits for it.
+ */
+export async function bundleWorker(entry: string, outfile: string): Promise<void> {
+  const { metafile } = await build({
+    bundle: true,
+    platform: 'browser',
+    // What wrangler itself would resolve by.
+    conditions: ['workerd', 'worker', 'browser'],
+    format: 'esm',
+    target: 'es2024',
+    // Every module of `node:` that is used is workerd's own (`nodejs_compat`).
+    external: ['node:*', 'cloudflare:*'],
+    legalComments: 'none',
+    logLevel: 'warning',
+    minify: true,
+    metafile: true,
+    ...splitInto(entry, outfile),
   })
-  if (run.status !== 0) throw new Error(`wrangler could not build the Worker:\n${run.stderr}`)
+  // Whatever is in the folder is uploaded: what an older build left must not be.
+  const { dir } = parse(outfile)
+  const made = new Set(Object.keys(metafile.outputs).map((file) => resolve(file)))
+  for (const file of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
+    const path = resolve(dir, file)
+    if (statSync(path).isFile() && !made.has(path)) rmSync(path)
+  }
 }
 
 export const OFFLINE_WRANGLER = {

@@ -16,6 +16,6 @@ async function make(): Promise<void> {
     bundleNode('functions/node.ts', 'dist/node/server.js'),
     bundleCli('functions/cli/main.ts', 'dist/node/cli.js'),
     bundleLambda('functions/lambda.ts', 'dist/lambda/index.mjs'),
+    bundleWorker('functions/worker.ts', 'dist/worker/worker.js'),
   ])
-  bundleWorker('dist/worker')
 }
