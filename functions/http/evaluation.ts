@@ -17,10 +17,11 @@ import { fail, ok, type Result } from '../core/result.ts'
 import type { PolicySnapshot, PolicySource } from '../core/snapshot.ts'
 import type { Admin, AdminRole } from './admin/contract.ts'
 import { readJson } from './admin/request.ts'
+import { recordForbidden } from './forbidden.ts'
 import { parseAccessRequest } from './evaluation-request.ts'
 
 export type EvaluationDeps = Omit<AccessDeps, 'actionTypes'> & {
-  readonly records: Pick<Records, 'readExchange' | 'readPolicyState'>
+  readonly records: Pick<Records, 'readExchange' | 'readPolicyState' | 'recordRefusal'>
   readonly policy: PolicySource
   readonly ids: Ids
   readonly issuer: string
@@ -64,10 +65,14 @@ type Evaluate = (body: JsonValue, session: Session) => Promise<Result<JsonObject
 type Session = { readonly snapshot: PolicySnapshot; readonly deps: EvaluationDeps }
 
 async function answer(c: Context, deps: EvaluationDeps, evaluate: Evaluate): Promise<Response> {
+  const decisionId = deps.ids.fresh('dec')
   const answered = await run(c.req.raw, deps, evaluate)
+  if (!answered.ok && answered.failure.kind === 'forbidden') {
+    await recordForbidden(answered.failure, 'access.evaluation', decisionId, deps)
+  }
   const response = answered.ok
     ? c.json(answered.value, 200, { 'cache-control': 'no-store' })
-    : deps.sendFailure(c, answered.failure, deps.ids.fresh('dec'))
+    : deps.sendFailure(c, answered.failure, decisionId)
   const requestId = c.req.header('x-request-id')
   if (requestId === undefined || !REQUEST_ID.test(requestId)) return response
   // A copy: the headers of an answer made elsewhere may be immutable.

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { EventDraft } from '../../functions/core/audit.ts'
 import type { CompiledAuthMethod } from '../../functions/core/auth-method.ts'
 import type { Failure } from '../../functions/core/failure.ts'
 import type { JsonObject } from '../../functions/core/identity.ts'
@@ -51,9 +52,16 @@ type World = {
   readonly policies?: readonly CompiledIntentPolicy[]
   readonly killed?: boolean
   readonly authenticate?: EvaluationDeps['authenticate']
+  readonly refusals?: EventDraft[]
 }
 
-function routes({ bindings = [binding], policies = [], killed = false, authenticate }: World) {
+function routes({
+  bindings = [binding],
+  policies = [],
+  killed = false,
+  authenticate,
+  refusals = [],
+}: World) {
   const [http] = createTargetTypes({
     outbound: () => Promise.reject(new Error('an evaluation calls no target')),
     reach: { privateNetwork: false, loopback: false },
@@ -70,6 +78,7 @@ function routes({ bindings = [binding], policies = [], killed = false, authentic
   return evaluationRoutes({
     records: {
       readPolicyState: async () => ({ revision: 7, killed }),
+      recordRefusal: async (event) => void refusals.push(event),
       readExchange: async ({ method, targets }) => ({
         revision: 7,
         killed,
@@ -518,6 +527,22 @@ describe('what cannot be read', () => {
     const killed = await send(request, { killed: true })
     expect(killed.status).toBeGreaterThanOrEqual(400)
     expect(killed.body['decision']).toBe(undefined)
+  })
+
+  test('who is known and may not ask leaves a refusal in the log, a stranger nothing', async () => {
+    const refusals: EventDraft[] = []
+    const forbidden: Failure = { kind: 'forbidden', needs: 'evaluator', identity: 'ci:viewer' }
+    const answered = await send(request, { refusals, authenticate: async () => fail(forbidden) })
+    await send(request, { refusals, authenticate: async () => fail({ kind: 'unauthenticated' }) })
+    expect(refusals).toEqual([
+      expect.objectContaining({
+        type: 'refusal',
+        decision_id: answered.body['decision_id'],
+        identity: 'admin:ci:viewer',
+        action: { operation: 'access.evaluation' },
+        reason: 'forbidden',
+      }),
+    ])
   })
 
   test('the role that is asked for is evaluator', async () => {

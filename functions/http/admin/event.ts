@@ -2,11 +2,10 @@
 // SHA-256 of their canonical JSON; a secret's value never appears, not even by its hash.
 import type { EventDraft } from '../../core/audit.ts'
 import { draftEvent } from '../../core/events.ts'
-import type { Failure } from '../../core/failure.ts'
 import type { JsonObject } from '../../core/identity.ts'
 import { canonicalObject } from '../../policy/canonical.ts'
 import type { PolicyChange } from '../../store/contract.ts'
-import type { AdminCall, AdminDeps } from './contract.ts'
+import type { AdminCall } from './contract.ts'
 
 /** Beyond these only their number and their common hash are kept. */
 const MAX_LISTED_CHANGES = 500
@@ -37,30 +36,6 @@ export function adminEvent(
     },
     call.deps,
   )
-}
-
-/** Somebody known tried what their role does not permit; strangers (401) leave nothing. */
-export async function recordForbidden(
-  { needs, identity }: Extract<Failure, { kind: 'forbidden' }>,
-  operation: string,
-  decisionId: string,
-  deps: AdminDeps,
-): Promise<void> {
-  if (identity === undefined) return
-  const { revision } = await deps.records.readPolicyState()
-  const event = draftEvent(
-    {
-      type: 'refusal',
-      decisionId,
-      identity: `admin:${identity}`,
-      action: { operation },
-      outcome: { verdict: 'deny', failure: 'forbidden', needs },
-      reason: 'forbidden',
-      policyRevision: revision,
-    },
-    deps,
-  )
-  await deps.records.recordRefusal(event)
 }
 
 /** What the log says of changes to the policy. */
