@@ -5,6 +5,7 @@ import type { JsonValue } from './core/identity.ts'
 import { StoreUnavailable } from './core/records.ts'
 import type { DocumentError } from './core/policy.ts'
 import { fail, ok, type Result } from './core/result.ts'
+import type { TargetType } from './core/target.ts'
 import type { Config } from './config.ts'
 import type { AdminDeps } from './http/admin/contract.ts'
 import { type AdminAuthDeps, authenticateAdmin } from './http/admin-auth.ts'
@@ -16,6 +17,7 @@ import { handleExchange } from './http/exchange.ts'
 import { handleAction, isGatewayTarget } from './http/gateway.ts'
 import { authorizationServerMetadata, protectedResourceMetadata } from './http/metadata.ts'
 import { handleIntrospect, handleRevoke } from './http/token-endpoints.ts'
+import { federationDocument } from './http/federation.ts'
 import type { Platform, RequestFacts } from './platform.ts'
 import { errorFacts } from './platforms/system.ts'
 import type { AdminRole } from './policy/admin-target.ts'
@@ -36,10 +38,15 @@ export type App = {
 
 type Env = { Bindings: { facts: RequestFacts } }
 
-export async function createApp(platform: Platform, config: Config): Promise<App> {
-  const services = createServices(platform, config)
+/** `plugins`: target types besides those of targets/index.ts. */
+export async function createApp(
+  platform: Platform,
+  config: Config,
+  plugins: readonly TargetType[] = [],
+): Promise<App> {
+  const services = createServices(platform, config, plugins)
   const routes = createRoutes(platform, config, services)
-  const { stores, keys, types, paths, sealer } = services
+  const { stores, keys, federation, types, paths, sealer } = services
   return {
     async fetch(request, facts) {
       try {
@@ -58,17 +65,18 @@ export async function createApp(platform: Platform, config: Config): Promise<App
     },
     async migrate() {
       await stores.migrate()
-      await keys.ensure()
+      await Promise.all([keys.ensure(), federation.ensure()])
     },
     async applyPolicy(document) {
       const { applyPolicyDocument } = await import('./policy/startup.ts')
       return applyPolicyDocument(document, { ...paths, policies: stores.policy, types })
     },
     async maintain() {
-      await keys.ensure()
+      await Promise.all([keys.ensure(), federation.ensure()])
       await services.keySets.refreshBundles()
       if (config.kekPrevious !== null) await resealSecrets({ store: stores.secrets, sealer })
       await stores.purge(platform.clock.nowSeconds())
+      await services.withdraw(null)
     },
     close: () => platform.driver.close(),
   }
@@ -119,8 +127,14 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
     c.json(authorizationServerMetadata(issuer, binding)),
   )
   app.get('/.well-known/jwks.json', async (c) => {
-    c.header('cache-control', 'public, max-age=300')
+    c.header('cache-control', PUBLIC)
     return c.json(await keys.jwks())
+  })
+  app.get('/federation/.well-known/*', async (c) => {
+    const document = await federationDocument(c.req.path, services.federation)
+    if (document === null) return notFound(platform)
+    c.header('cache-control', PUBLIC)
+    return c.json(document)
   })
   app.get('/.well-known/oauth-protected-resource/*', (c) => {
     const path = c.req.path.slice('/.well-known/oauth-protected-resource'.length)
@@ -146,6 +160,7 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
     ids: paths.ids,
     hashing: paths.hashing,
     sendFailure,
+    withdraw: services.withdraw,
     onPolicyChanged: () => paths.policy.noteChange(),
   }
   const administration = onDemand(async () => {
@@ -161,6 +176,9 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
   app.onError((error) => unexpected(error, platform))
   return app
 }
+
+/** Key sets: half of the time that a key is published before it signs. */
+const PUBLIC = 'public, max-age=300'
 
 /** Routes that are made at their first request. */
 function onDemand(make: () => Promise<Hono>): (c: Context<Env>) => Promise<Response> {

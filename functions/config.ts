@@ -1,6 +1,7 @@
 // The environment, parsed once into a Config that cannot be wrong. Every bad setting is reported at the
 // same time, by name, with the way to mend it; a message never repeats the value of a secret.
 import { DEFAULT_RATES, type ExchangeRates } from './core/exchange-limits.ts'
+import { DEFAULT_DELEGATION_DEPTH, MAX_DELEGATION_DEPTH } from './core/lineage.ts'
 import { fail, ok } from './core/result.ts'
 import type { Result } from './core/result.ts'
 import type { RuntimeName } from './platform.ts'
@@ -21,6 +22,10 @@ export type Config = {
   readonly adminToken: string | null
   /** Environment variables that a secret reference `env:NAME` may name, and where each may be sent. */
   readonly envSecrets: readonly EnvSecret[]
+  /** Role that the broker assumes for itself to read secrets of AWS; null: it runs with credentials of its own. */
+  readonly awsRoleArn: string | null
+  /** Of secrets that are named without one; AWS's own setting, as its SDKs read it. */
+  readonly awsRegion: string | null
   readonly policyFile: string | null
   readonly allowInsecureLoopback: boolean
   /** Files of the certificate chain and key that the Node server ends TLS with; absent: something in front does. */
@@ -28,6 +33,8 @@ export type Config = {
   readonly exchangeRates: ExchangeRates
   /** Refuses DPoP proofs that carry no nonce of this broker (RFC 9449 §8). */
   readonly requiresProofNonce: boolean
+  /** Generations of sub-agents below a session that has no parent. */
+  readonly maxDelegationDepth: number
   readonly logLevel: LogLevel
 }
 
@@ -66,6 +73,8 @@ export function readConfig(
     kekPrevious: readPreviousKek(settings, kek),
     adminToken: readAdminToken(settings),
     envSecrets: readEnvSecrets(settings),
+    awsRoleArn: readAwsRole(settings),
+    awsRegion: settings.text('AWS_REGION') ?? settings.text('AWS_DEFAULT_REGION'),
     policyFile: readPolicyFile(settings, defaults.runtime),
     allowInsecureLoopback: readSwitch(settings, 'SALLYPORT_ALLOW_INSECURE_LOOPBACK'),
     ...(tls === null ? {} : { tls }),
@@ -74,6 +83,7 @@ export function readConfig(
       perMethod: readRate(settings, 'SALLYPORT_METHOD_PER_MINUTE', DEFAULT_RATES.perMethod),
     },
     requiresProofNonce: readSwitch(settings, 'SALLYPORT_DPOP_NONCE'),
+    maxDelegationDepth: readDelegationDepth(settings),
     logLevel: readLogLevel(settings),
   }
   return settings.errors.length === 0 ? ok(config) : fail(settings.errors)
@@ -253,6 +263,15 @@ function readEnvSecrets(settings: Settings): readonly EnvSecret[] {
   return secrets
 }
 
+function readAwsRole(settings: Settings): string | null {
+  const name = 'SALLYPORT_AWS_ROLE_ARN'
+  const text = settings.text(name)
+  if (text !== null && !/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]{1,512}$/.test(text)) {
+    settings.refuse(name, 'must be the ARN of a role, arn:aws:iam::ACCOUNT:role/NAME')
+  }
+  return text
+}
+
 function readPolicyFile(settings: Settings, runtime: RuntimeName): string | null {
   const text = settings.text('SALLYPORT_POLICY')
   if (text !== null && runtime !== 'node') {
@@ -289,6 +308,17 @@ function readRate(settings: Settings, name: string, absent: number): number {
   if (text === null) return absent
   if (!/^\d{1,9}$/.test(text)) settings.refuse(name, 'must be a whole number; 0 is no limit')
   return Number(text)
+}
+
+function readDelegationDepth(settings: Settings): number {
+  const name = 'SALLYPORT_MAX_DELEGATION_DEPTH'
+  const text = settings.text(name)
+  if (text === null) return DEFAULT_DELEGATION_DEPTH
+  const depth = /^\d{1,2}$/.test(text) ? Number(text) : 0
+  if (depth < 1 || depth > MAX_DELEGATION_DEPTH) {
+    settings.refuse(name, `must be a whole number from 1 to ${MAX_DELEGATION_DEPTH}`)
+  }
+  return depth
 }
 
 function readLogLevel(settings: Settings): LogLevel {

@@ -1,4 +1,5 @@
 // What differs by runtime, filled in by the entries and nowhere else.
+import type { AwsSdk } from './aws/contract.ts'
 import type { UntrustedCertificate } from './core/auth-method.ts'
 import type { Clock, Hashing, Ids } from './core/ports.ts'
 import type { Outbound } from './net/outbound.ts'
@@ -13,6 +14,8 @@ export type Platform = {
   readonly hashing: Hashing
   readonly outbound: Outbound
   readonly driver: Driver
+  /** AWS's own SDK, where there is one; loaded when it is first asked for. */
+  readonly awsSdk?: () => Promise<AwsSdk>
   /** Environment of the deployment; read per request where a setting must act at once (SALLYPORT_KILL). */
   readonly env: (name: string) => string | undefined
   /** One structured log line. Never given a secret. */

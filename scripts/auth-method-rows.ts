@@ -56,12 +56,12 @@ export const JWT_STOPS: readonly Stop[] = [
     shown: ['auth-methods/contract.ts', 'RB-06 the key is of method, issuer and jti'],
   },
   {
-    rule: '`origin: { kind: schedule, when?, id_claim?, definition?: { name?, version?, hash? } }`: by claims of the token, else none is attested',
+    rule: '`origin: { kind: schedule, when?, id_claim?, definition?: { name?, version?, hash? } }`: by claims of the token, else none is attested; a part of the definition is the name of a claim, or `{ value }`, which the log marks as the policy’s word',
     attack: 'a run that somebody started by hand, and that says a schedule did',
     shown: ['auth-methods/origin.test.ts', 'without an origin in the config a token proves none'],
   },
   {
-    rule: '`security_events: { issuer?, audience, jwks_uri? }`: a signed event of `typ` `secevent+jwt`, about subjects of this method',
+    rule: '`security_events: { issuer?, audience, jwks_uri?, authorization?: { secret } }`: a signed event of `typ` `secevent+jwt`, about subjects of this method',
     attack:
       'an event that is forged, sent again, about another issuer’s `sub`, or another kind of token',
     shown: ['abuse/security-events.test.ts', 'JB-07 nothing but a security event token is taken'],
@@ -242,7 +242,7 @@ export const METHOD_ROWS: readonly MethodRow[] = [
   {
     type: 'aws-iam',
     for: 'a signed GetCallerIdentity, where GetWebIdentityToken cannot be had',
-    config: '`accounts`, `roles?`, `regions`, `session_names?`, `unique_ids?`, `match?`',
+    config: '`accounts`, `roles?`, `regions`, `session_names?`, `unique_ids?`, `match?`, `origin?`',
     stops: [
       {
         rule: 'the request is rebuilt from its parts, to a host of a table',

@@ -59,8 +59,11 @@ function printTable(sizes: readonly Size[]): void {
   console.log(
     `${'bundle'.padEnd(8)} ${'file'.padEnd(24)} ${'start KiB'.padStart(9)} ${'gz'.padStart(9)} ${'on demand'.padStart(9)} ${'gz'.padStart(9)}`,
   )
-  for (const { name, file, start, onDemand } of sizes) {
+  for (const { name, file, start, onDemand, largeParts } of sizes) {
     console.log(`${name.padEnd(8)} ${file.padEnd(24)} ${both(start)} ${both(onDemand)}`)
+    for (const { part, ...weight } of largeParts) {
+      console.log(`${' '.repeat(9)}${part.padEnd(44)} ${both(weight)}`)
+    }
   }
 }
 

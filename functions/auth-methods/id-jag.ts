@@ -11,7 +11,7 @@ import { fail, ok, type Result } from '../core/result.ts'
 import { parseScope } from '../core/scope.ts'
 import { targetOfUrl } from '../core/target-url.ts'
 import { isIdJagType, TOKEN_TYPES } from '../core/token.ts'
-import { ConfigReader } from './config-reader.ts'
+import { ConfigReader } from '../policy/config-reader.ts'
 import { compileJwtMethod, type JwtFamily, type JwtMember } from './jwt.ts'
 
 export type IdJagRules = {

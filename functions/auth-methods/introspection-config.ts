@@ -1,7 +1,7 @@
 // The `config` of oauth-introspection: one endpoint, how to ask it, and the application or tenant that a
 // token must have been issued to.
 import type { AuthMethodPolicy, ClaimMatcher, DocumentError } from '../core/policy.ts'
-import { ConfigReader } from './config-reader.ts'
+import { ConfigReader } from '../policy/config-reader.ts'
 import type { AuthMethodDeps } from './jwt.ts'
 import {
   DEFAULT_MAX_LIFETIME_SECONDS,

@@ -4,7 +4,7 @@ import type { JsonObject, JsonValue } from '../core/identity.ts'
 import type { ClaimMatcher } from '../core/policy.ts'
 import type { Reach } from '../net/outbound.ts'
 import { issuerUrlMistake, type KeySource } from '../net/key-sets.ts'
-import type { ConfigReader, Mistake } from './config-reader.ts'
+import type { ConfigReader, Mistake } from '../policy/config-reader.ts'
 import { isForeignAudience } from './shared-issuers.ts'
 
 export type MatchRules = readonly (readonly [string, ClaimMatcher])[]

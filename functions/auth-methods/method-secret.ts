@@ -1,14 +1,14 @@
 // The credential with which a method asks an authority: a reference in the config, resolved at each use,
 // revealed for the one origin that is asked and never for another.
+import { SECRET_REFERENCE } from '../core/secret-source.ts'
 import type { AuthMethodDeps } from './jwt.ts'
-import type { Mistake } from './config-reader.ts'
+import type { Mistake } from '../policy/config-reader.ts'
 
-const REFERENCE = /^[a-z][a-z0-9-]{0,31}:[\x21-\x7e]{1,512}$/
 /** What a header line carries; a runtime would put anything else into its own error text (F6). */
 const SENDABLE = /^[\x21-\x7e]{1,8192}$/
 
 export function secretReferenceMistake(reference: string): Mistake | null {
-  if (REFERENCE.test(reference)) return null
+  if (SECRET_REFERENCE.test(reference)) return null
   return { code: 'format', message: 'must be a secret reference, e.g. sealed:name' }
 }
 

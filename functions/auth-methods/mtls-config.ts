@@ -7,7 +7,7 @@ import type { AuthMethodPolicy } from '../core/policy.ts'
 import { claimsToBeSpiffeId } from '../core/spiffe-id.ts'
 import { type Certificate, parseCertificate } from '../crypto/x509/certificate.ts'
 import { decodePem } from '../crypto/x509/pem.ts'
-import { ConfigReader, type Mistake } from './config-reader.ts'
+import { ConfigReader, type Mistake } from '../policy/config-reader.ts'
 import { type MatchRules, readMatch } from './jwt-config.ts'
 
 const MEMBERS = ['ca', 'subjects', 'sans', 'fingerprints', 'match']

@@ -1,17 +1,18 @@
 // `origin` of an Auth Method: which of its tokens prove that a schedule started what they stand for, and
 // what they say of the task that it runs. A token that does not prove it attests no origin at all.
-import { claimAt, claimMatches, claimNameMistake } from '../core/claim-match.ts'
+import { claimAt, claimMatches, claimNameMistake, isPlainText } from '../core/claim-match.ts'
 import type { JsonObject, JsonValue } from '../core/identity.ts'
 import { isJsonObject } from '../core/json.ts'
 import type { ClaimMatcher } from '../core/policy.ts'
-import { ConfigReader, type Mistake } from './config-reader.ts'
+import { ConfigReader, type Mistake } from '../policy/config-reader.ts'
 import { type MatchRules, readMatch } from './jwt-config.ts'
 
-/** Names of claims, by what they say of the definition of the task. */
-export type DefinitionClaims = {
-  readonly name?: string
-  readonly version?: string
-  readonly hash?: string
+/** By what it says of the definition of the task: the name of a claim, or what the policy says itself. */
+type Part = string | { readonly value: string }
+export type Definition = {
+  readonly name?: Part
+  readonly version?: Part
+  readonly hash?: Part
 }
 
 export type OriginRules = {
@@ -19,14 +20,14 @@ export type OriginRules = {
   readonly when: MatchRules
   /** Names the run. */
   readonly idClaim: string | undefined
-  readonly definition: DefinitionClaims
+  readonly definition: Definition
 }
 
 /** The same as a preset has it. */
 export type OriginPreset = {
   readonly when: Readonly<Record<string, ClaimMatcher>>
   readonly idClaim: string
-  readonly definition: DefinitionClaims
+  readonly definition: Readonly<Record<(typeof DEFINITION)[number], string>>
 }
 
 const KIND = 'schedule'
@@ -51,18 +52,35 @@ export function readOrigin(reader: ConfigReader): OriginRules | null {
   return rules
 }
 
-function readDefinition(reader: ConfigReader): DefinitionClaims {
+function readDefinition(reader: ConfigReader): Definition {
   const value = reader.get('definition')
   if (value === undefined) return {}
   const inner = readerOf(value, 'definition', reader)
   if (inner === null) return {}
   inner.allowOnly(DEFINITION)
-  const claims = DEFINITION.flatMap((part) => {
-    const claim = inner.text(part, claimMistake)
-    return claim === undefined ? [] : [[part, claim] as const]
+  const parts = DEFINITION.flatMap((name) => {
+    const part = readPart(inner, name)
+    return part === undefined ? [] : [[name, part] as const]
   })
   reader.adopt(inner, 'definition')
-  return Object.fromEntries(claims)
+  return Object.fromEntries(parts)
+}
+
+/** Where no token says it (a CronJob, a scheduler of a cloud), whoever deploys the task may. */
+function readPart(reader: ConfigReader, name: string): Part | undefined {
+  const given = reader.get(name)
+  if (!isJsonObject(given ?? null)) return reader.text(name, claimMistake)
+  const inner = new ConfigReader(given as JsonObject) // isJsonObject held
+  inner.allowOnly(['value'])
+  const value = inner.requiredText('value', valueMistake)
+  reader.adopt(inner, name)
+  return { value }
+}
+
+function valueMistake(text: string): Mistake | null {
+  if (text !== '' && text.length <= MAX_VALUE && isPlainText(text)) return null
+  const message = `must have 1 to ${MAX_VALUE} characters, no control characters`
+  return { code: 'format', message }
 }
 
 function readerOf(value: JsonValue, member: string, reader: ConfigReader): ConfigReader | null {
@@ -84,16 +102,21 @@ export function originOf(rules: OriginRules | null, claims: JsonObject): JsonObj
   if (rules === null) return undefined
   if (!rules.when.every(([name, matcher]) => claimMatches(claims, name, matcher))) return undefined
   const id = textAt(claims, rules.idClaim)
+  const { definition: rule } = rules
   const definition = Object.fromEntries(
-    DEFINITION.flatMap((part) => {
-      const text = textAt(claims, rules.definition[part])
-      return text === undefined ? [] : [[part, text]]
+    DEFINITION.flatMap((name) => {
+      const part = rule[name]
+      const text = typeof part === 'object' ? part.value : textAt(claims, part)
+      return text === undefined ? [] : [[name, text]]
     }),
   )
+  // The token does not say this, so the log does not let it pass for its word.
+  const byPolicy = DEFINITION.filter((name) => typeof rule[name] === 'object')
   return {
     kind: KIND,
     ...(id === undefined ? {} : { id }),
     ...(Object.keys(definition).length === 0 ? {} : { definition }),
+    ...(byPolicy.length === 0 ? {} : { definition_by_policy: byPolicy }),
   }
 }
 

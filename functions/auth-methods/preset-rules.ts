@@ -1,7 +1,7 @@
 // Holds a config to the row of presets.ts that it names: what it must pin, what it may not say, and what
 // is added to its `match`. Nothing here ever widens what the plain rules allow.
 import type { ClaimMatcher } from '../core/policy.ts'
-import type { ConfigReader, Mistake } from './config-reader.ts'
+import type { ConfigReader, Mistake } from '../policy/config-reader.ts'
 import type { MatchRules } from './jwt-config.ts'
 import { PRESETS, type Preset } from './presets.ts'
 import { rootClaim, setsApart, tenantPinMistake, valuesOf } from './shared-issuers.ts'

@@ -14,20 +14,24 @@ import {
   type VerifiedSet,
 } from '../core/security-event.ts'
 import { parseCompactJws } from '../crypto/jws.ts'
+import { isSameSecret } from '../crypto/same-secret.ts'
 import type { KeySource } from '../net/key-sets.ts'
-import { ConfigReader, type Mistake } from './config-reader.ts'
+import { ConfigReader, type Mistake } from '../policy/config-reader.ts'
 import type { JwtFamily } from './jwt.ts'
 import { type IssuerRules, type JwtConfig, urlMistake } from './jwt-config.ts'
 import { headerFault } from './jwt-header.ts'
 import { questionOf } from './jwt-signature.ts'
+import { secretReferenceMistake, secretValueFor } from './method-secret.ts'
 
 export type SecurityEvents = {
   readonly issuer: string
   readonly audience: string
   readonly keys: KeySource
+  /** Reference to what the transmitter has to present as a bearer token besides; null: nothing. */
+  readonly secret: string | null
 }
 
-const MEMBERS = ['issuer', 'audience', 'jwks_uri']
+const MEMBERS = ['issuer', 'audience', 'jwks_uri', 'authorization']
 const MAX_TEXT = 2048
 
 /** `own`: the issuer of the method and its keys, where it has them; else both have to be named. */
@@ -54,10 +58,26 @@ export function readSecurityEvents(
     // Only an issuer of tokens has the discovery document that its keys could be found by.
     inner.note({ code: 'required', message: 'is required for another issuer' }, 'jwks_uri')
   }
+  const secret = readAuthorization(inner)
   reader.adopt(inner, 'security_events')
   const name = issuer ?? own?.issuer ?? ''
-  if (jwksUri === undefined) return own === null ? null : { issuer: name, audience, keys: own.keys }
-  return { issuer: name, audience, keys: { kind: 'jwks_uri', issuer: name, jwksUri } }
+  const about = { issuer: name, audience, secret }
+  if (jwksUri === undefined) return own === null ? null : { ...about, keys: own.keys }
+  return { ...about, keys: { kind: 'jwks_uri', issuer: name, jwksUri } }
+}
+
+function readAuthorization(reader: ConfigReader): string | null {
+  const value = reader.get('authorization')
+  if (value === undefined) return null
+  if (!isJsonObject(value)) {
+    reader.note({ code: 'type', message: 'must be of type object' }, 'authorization')
+    return null
+  }
+  const inner = new ConfigReader(value)
+  inner.allowOnly(['secret'])
+  const secret = inner.requiredText('secret', secretReferenceMistake)
+  reader.adopt(inner, 'authorization')
+  return secret
 }
 
 function audienceMistake(audience: string): Mistake | null {
@@ -84,7 +104,10 @@ export function transmitterOf(
   const question = questionOf(rules)
   return {
     issuer: events.issuer,
-    async verify(token) {
+    async verify(token, authorization) {
+      // Before anything is made of the token: of it only the issuer was read, to know whose secret counts.
+      const unproven = await authorizationFault(events, authorization, family)
+      if (unproven !== null) return fail(unproven)
       const jws = parseCompactJws(token)
       if (!jws.ok) return stranger('malformed')
       const { header, payload } = jws.value
@@ -107,6 +130,23 @@ export function transmitterOf(
       return readSet(payload, events, member.selector, family.clock.nowSeconds())
     },
   }
+}
+
+/** RFC 8935 §2: the recipient may authenticate the transmitter itself, besides what it signs. */
+async function authorizationFault(
+  { secret }: SecurityEvents,
+  presented: string | null,
+  family: JwtFamily,
+): Promise<SetFault | null> {
+  if (secret === null) return null
+  const reason = 'authorization'
+  if (presented === null) return { err: 'authentication_failed', reason }
+  const wanted = await secretValueFor(secret, family.issuer, family)
+  // The mistake is on this side: the transmitter has to try again, or a revocation would be lost.
+  if (wanted === null) return { err: 'authentication_failed', reason: 'secret', retry: true }
+  return isSameSecret(presented, wanted, family.hashing)
+    ? null
+    : { err: 'authentication_failed', reason }
 }
 
 function stranger(reason: string): Result<never, SetFault> {

@@ -12,7 +12,7 @@ import {
 import type { BundleEndpoint } from '../net/bundle-endpoint.ts'
 import { readBundleRoot, X509_SVID_USE } from '../net/bundle-roots.ts'
 import type { BundleSource } from '../net/key-sets.ts'
-import type { ConfigReader, Mistake } from './config-reader.ts'
+import type { ConfigReader, Mistake } from '../policy/config-reader.ts'
 import { type IssuerRules, urlMistake } from './jwt-config.ts'
 
 export const SPIFFE_MEMBERS = [

@@ -24,7 +24,7 @@ import {
   type PresentedChain,
   presentedChain,
 } from './client-certificate.ts'
-import { ConfigReader } from './config-reader.ts'
+import { ConfigReader } from '../policy/config-reader.ts'
 import type { AuthMethodDeps } from './jwt.ts'
 import { type MatchRules, readMatch, readMaxStale } from './jwt-config.ts'
 import {

@@ -12,8 +12,8 @@ export type BrokerClient = {
   readonly server: string
   /** A public endpoint. Throws CliError unless it answers 2xx. */
   get(path: string): Promise<BrokerAnswer>
-  /** An OAuth endpoint. */
-  form(path: string, form: URLSearchParams): Promise<BrokerAnswer>
+  /** An OAuth endpoint; with `prove` each call carries a proof, and one that lacks a nonce is made again. */
+  form(path: string, form: URLSearchParams, prove?: Prove): Promise<BrokerAnswer>
   /** An endpoint of /admin/v1, with the admin token. */
   admin(
     method: 'GET' | 'PUT' | 'POST' | 'DELETE',
@@ -23,6 +23,12 @@ export type BrokerClient = {
   ): Promise<BrokerAnswer>
 }
 
+export type Prove = (request: {
+  readonly method: string
+  readonly url: string
+  readonly nonce: string | null
+}) => Promise<string>
+
 const DEFAULT_SERVER = 'http://127.0.0.1:8787'
 const TIMEOUT_MS = 30_000
 /** Nothing that the CLI asks for is longer; a foreign server must not fill the memory. */
@@ -30,15 +36,28 @@ const MAX_ANSWER_CHARACTERS = 32 * 1024 * 1024
 
 export function createBrokerClient(io: CliIo, server: string | undefined): BrokerClient {
   const base = originOf(server ?? io.env('SALLYPORT_URL') ?? DEFAULT_SERVER)
-  const call = async (path: string, init: RequestInit): Promise<BrokerAnswer> => {
-    const answer = await send(io, base, path, init)
+  const accepted = (answer: BrokerAnswer): BrokerAnswer => {
     if (answer.status >= 200 && answer.status < 300) return answer
     throw refusal(answer, base)
   }
+  const call = async (path: string, init: RequestInit): Promise<BrokerAnswer> =>
+    accepted(await send(io, base, path, init))
   return {
     server: base,
     get: (path) => call(path, {}),
-    form: (path, form) => call(path, { method: 'POST', body: form }),
+    async form(path, form, prove) {
+      const init = { method: 'POST', body: form }
+      if (prove === undefined) return call(path, init)
+      const proven = async (nonce: string | null) => {
+        const dpop = await prove({ method: 'POST', url: `${base}${path}`, nonce })
+        return send(io, base, path, { ...init, headers: { dpop } })
+      }
+      const first = await proven(null)
+      const nonce = first.headers.get('dpop-nonce')
+      const isAsked = membersOf(first.body)['error'] === 'use_dpop_nonce' && nonce !== null
+      // RFC 9449 §8: once. A broker that asks again is not obeyed again.
+      return accepted(isAsked ? await proven(nonce) : first)
+    },
     admin(method, path, body, headers = {}) {
       const token = io.env('SALLYPORT_ADMIN_TOKEN')
       if (token === undefined || token === '') {

@@ -28,7 +28,11 @@ export async function brokerChecks(client: BrokerClient, io: CliIo): Promise<Che
         }
       : { check: 'store, keys, migrations', status: 'OK', detail: JSON.stringify(ready.body) },
   )
-  checks.push(await issuerCheck(client), await keyCheck(client))
+  checks.push(
+    await issuerCheck(client),
+    await keyCheck(client, 'signing keys', ''),
+    await keyCheck(client, 'federation keys', '/federation'),
+  )
   return checks
 }
 
@@ -58,9 +62,8 @@ async function issuerCheck(client: BrokerClient): Promise<Check> {
   }
 }
 
-async function keyCheck(client: BrokerClient): Promise<Check> {
-  const check = 'signing keys'
-  const answer = await tried(() => client.get('/.well-known/jwks.json'))
+async function keyCheck(client: BrokerClient, check: string, base: string): Promise<Check> {
+  const answer = await tried(() => client.get(`${base}/.well-known/jwks.json`))
   const keys = answer instanceof CliError ? undefined : membersOf(answer.body)['keys']
   const count = Array.isArray(keys) ? keys.length : 0
   if (count > 0) return { check, status: 'OK', detail: `${count} published` }

@@ -3,8 +3,10 @@
 import { lookup } from 'node:dns/promises'
 import { connect } from 'node:tls'
 import { type BrokerClient, membersOf } from './broker-client.ts'
+import { awsTargetCheck } from './doctor-aws.ts'
 import { tried } from './doctor-broker.ts'
 import { methodChecks, type SealedSecrets } from './doctor-methods.ts'
+import { foreignSecretChecks } from './doctor-secrets.ts'
 import type { Check } from './doctor.ts'
 import { CliError, type CliIo } from './io.ts'
 
@@ -25,9 +27,9 @@ export async function policyChecks(client: BrokerClient, io: CliIo): Promise<Che
   const secrets = await sealedSecrets(client)
   const checked = await Promise.all([
     ...objectsOf(methods).map((method) => methodChecks(method, { secrets, io })),
-    ...objectsOf(targets).map(async (target) => [await targetCheck(target)]),
+    ...objectsOf(targets).map(async (target) => [await targetCheck(target, client)]),
   ])
-  return checked.flat()
+  return [...checked.flat(), ...(await foreignSecretChecks(client, enabledOf(answer.body)))]
 }
 
 /** Null when they cannot be listed. */
@@ -48,13 +50,21 @@ async function sealedSecrets(client: BrokerClient): Promise<SealedSecrets | null
   return found
 }
 
+/** The policy without what is switched off, which nobody uses. */
+function enabledOf(policy: unknown): PolicyMembers {
+  return Object.fromEntries(
+    Object.entries(membersOf(policy)).map(([kind, list]) => [kind, objectsOf(list)]),
+  )
+}
+
 type PolicyMembers = Readonly<Record<string, unknown>>
 
 function objectsOf(list: unknown): PolicyMembers[] {
   return (Array.isArray(list) ? list : []).map(membersOf).filter(({ enabled }) => enabled !== false)
 }
 
-async function targetCheck(target: PolicyMembers): Promise<Check> {
+async function targetCheck(target: PolicyMembers, client: BrokerClient): Promise<Check> {
+  if (target['type'] === 'aws-sts') return awsTargetCheck(target, client)
   const check = `target ${String(target['name'])}`
   const config = membersOf(target['config'])
   const address = config['base_url'] ?? config['url']

@@ -33,7 +33,8 @@ export async function storeChecks(io: CliIo): Promise<Check[]> {
     checks.push(durabilityCheck(await storeFault(writer, reader, ids.fresh('jti'))))
     const stores = createStores({ driver: writer, hashing, clock })
     const sealer = createSealer({ kek: config.value.kek, kekPrevious: config.value.kekPrevious })
-    const rows = await stores.signingKeys.list()
+    const purposes = ['handle', 'federation'] as const
+    const rows = (await Promise.all(purposes.map(stores.signingKeys.list))).flat()
     const opened = await Promise.all(rows.map((row) => openSigningKey(sealer, row)))
     checks.push(
       kekCheck(rows.length, opened.filter((one) => one === null).length),

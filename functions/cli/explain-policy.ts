@@ -5,7 +5,7 @@ import { celConditions } from '../conditions/cel.ts'
 import type { JsonValue } from '../core/identity.ts'
 import type { PolicyDocument } from '../core/policy.ts'
 import type { Clock } from '../core/ports.ts'
-import { fail } from '../core/result.ts'
+import { fail, ok } from '../core/result.ts'
 import type { Conditions, PolicySnapshot } from '../core/snapshot.ts'
 import { createEvaluatorTypes } from '../intent-evaluators/index.ts'
 import { createKeySets } from '../net/key-sets.ts'
@@ -99,13 +99,30 @@ function policyTypes(rules: {
       secrets,
       canTrustOwnCa: true,
     }),
-    targets: createTargetTypes({ outbound, reach }),
+    targets: createTargetTypes({
+      outbound,
+      reach,
+      hashing: sha256Hashing,
+      issuer,
+      clock,
+      // The deployment's own environment is not here: what a target leaves to it is not told.
+      env: () => undefined,
+      canAssumeByRole: true,
+      ...nothingIssued,
+    }),
     evaluators: createEvaluatorTypes({ outbound, reach, secrets, clock }),
     conditions: celConditions(),
     // The vault is the broker's: what is in it is not asked here.
-    secretAllowedOrigins: () => Promise.resolve('any'),
+    secretAllowedOrigins: () => Promise.resolve(ok('any')),
     issuer,
   }
+}
+
+const nothingIssued = {
+  federation: { issuer: '', sign: () => Promise.reject(new Error('nothing is issued here')) },
+  ids: { fresh: () => '' },
+  sts: () => Promise.reject(new Error('nothing is issued here')),
+  externalIds: { of: () => Promise.resolve(null) },
 }
 
 const noNetwork: Outbound = () => Promise.reject(new OutboundError('aborted'))

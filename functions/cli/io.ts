@@ -1,6 +1,7 @@
 // What a command of the CLI needs of the process it runs in, and how it ends. Tests give their own.
 // Commands throw CliError for what a user or the broker can cause: commander reports its own mistakes
 // by throwing too, and program.ts turns both into an exit code.
+import type { ChildEnvironment } from './child.ts'
 
 /** Documented in `sallyport --help`; scripts rely on them. */
 export const EXIT = {
@@ -26,6 +27,12 @@ export type CliIo = {
   /** Asks a person; null when there is nobody to ask. */
   readonly confirm: (question: string) => Promise<boolean | null>
   readonly sleep: (ms: number) => Promise<void>
+  /** A file that only its owner may read; null when there is none. Throws CliError. */
+  readonly readPrivate: (path: string) => Promise<string | null>
+  /** Makes one; false when it is there. Throws CliError. */
+  readonly createPrivate: (path: string, text: string) => Promise<boolean>
+  /** Runs a command in this environment, with changes, and gives its exit code. Throws CliError. */
+  readonly runChild: (command: readonly string[], environment: ChildEnvironment) => Promise<number>
 }
 
 export class CliError extends Error {

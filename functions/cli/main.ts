@@ -4,7 +4,9 @@ import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { runChild } from './child.ts'
 import { type CliIo, usage } from './io.ts'
+import { createPrivate, readPrivate } from './private-file.ts'
 import { run } from './program.ts'
 
 const io: CliIo = {
@@ -31,6 +33,9 @@ const io: CliIo = {
     }
   },
   sleep: (ms) => sleep(ms),
+  readPrivate,
+  createPrivate,
+  runChild,
 }
 
 process.exitCode = await run(process.argv.slice(2), io)

@@ -1,15 +1,14 @@
-// The commands of `sallyport` and how they end. `run` never exits the process: main.ts does.
+// The commands of `sallyport` and how they end. `run` never exits the process: main.ts does. What only one
+// command needs is loaded by it: AWS SDKs run `exchange` as often as they like.
 import { Command, CommanderError, Option } from 'commander'
 import { ORIGIN_KINDS } from '../core/intent.ts'
-import { apply } from './apply.ts'
 import { auditList, auditTail } from './audit.ts'
-import { doctor } from './doctor.ts'
-import { exchange } from './exchange.ts'
-import { explain } from './explain.ts'
-import { CliError, type CliIo, EXIT, type ExitCode } from './io.ts'
+import { brokerCommand, examples, repeated } from './command.ts'
+import { explainRecorded } from './explain-session.ts'
+import { CliError, type CliIo, EXIT } from './io.ts'
 import { deleteSecret, listSecrets, setSecret } from './secrets.ts'
-import { serve } from './serve.ts'
 import { changeState, listSessions, revoke } from './sessions.ts'
+import { exchangeCommand, execCommand } from './token-commands.ts'
 
 const EXIT_CODES = `
 Exit codes:
@@ -17,27 +16,41 @@ Exit codes:
   1  refused by the broker, or a check failed
   2  wrong usage: command line, file or environment
   3  the broker cannot be reached or cannot answer now
+exec ends as its command does: with its exit code, or 128 and the number of the signal.
 
 Environment:
   SALLYPORT_URL          the broker (default http://127.0.0.1:8787)
   SALLYPORT_ADMIN_TOKEN  the set-up token, or a handle with a role on sallyport-admin`
 
-export async function run(args: readonly string[], io: CliIo): Promise<ExitCode> {
-  const program = createProgram(io)
+export async function run(args: readonly string[], io: CliIo): Promise<number> {
+  let exitCode: number = EXIT.ok
+  const program = createProgram(io, (code) => {
+    exitCode = code
+  })
   try {
     await program.parseAsync([...args], { from: 'user' })
-    return EXIT.ok
+    return exitCode
   } catch (error) {
     // Commander has printed its own message; help and version end with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     if (!(error instanceof CliError)) throw error
-    if (!args.includes('--json')) io.err(error.message)
+    if (!wantsJson(args)) io.err(error.message)
     else if (error.body !== null) io.out(JSON.stringify(error.body))
     return error.exitCode
   }
 }
 
-function createProgram(io: CliIo): Command {
+/** What follows `--` is somebody else's. */
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  const own = end === -1 ? args : args.slice(0, end)
+  return own.some(
+    (one, at) =>
+      ['--json', '--format=json'].includes(one) || (one === 'json' && own[at - 1] === '--format'),
+  )
+}
+
+function createProgram(io: CliIo, end: (exitCode: number) => void): Command {
   const program = new Command('sallyport')
     .description('A serverless credential broker for AI agents')
     .exitOverride()
@@ -50,6 +63,7 @@ function createProgram(io: CliIo): Command {
   serveCommand(program, io)
   applyCommand(program, io)
   exchangeCommand(program, io)
+  execCommand(program, io, end)
   auditCommands(program, io)
   sessionCommands(program, io)
   secretCommands(program, io)
@@ -58,31 +72,13 @@ function createProgram(io: CliIo): Command {
   return program
 }
 
-/** A command that talks to a broker. */
-function brokerCommand(parent: Command, nameAndArguments: string, summary: string): Command {
-  return parent
-    .command(nameAndArguments)
-    .description(summary)
-    .option('--server <origin>', 'the broker (SALLYPORT_URL)')
-    .option('--json', 'print JSON')
-}
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
-}
-
-/** Collects an option that may be repeated. */
-function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value]
-}
-
 function serveCommand(program: Command, io: CliIo): void {
   program
     .command('serve')
     .description('run the broker in this process')
     .option('--json', 'print JSON')
     .addHelpText('after', examples('sallyport serve', 'PORT=9000 sallyport serve'))
-    .action((options) => serve(options, io))
+    .action(async (options) => (await import('./serve.ts')).serve(options, io))
 }
 
 function applyCommand(program: Command, io: CliIo): void {
@@ -97,32 +93,7 @@ function applyCommand(program: Command, io: CliIo): void {
         'sallyport apply methods.yaml bindings.yaml --yes',
       ),
     )
-    .action((files, options) => apply(files, options, io))
-}
-
-function exchangeCommand(program: Command, io: CliIo): void {
-  brokerCommand(program, 'exchange', 'exchange a workload token for a session handle')
-    .requiredOption('--audience <target>', 'a target; may be repeated', repeated)
-    .option('--subject-token-file <file>', 'the attestation; - is standard input')
-    .option('--subject-token-type <type>', 'jwt, id_token, access_token or a URN', 'jwt')
-    .option('--aws', 'instead: a GetCallerIdentity request signed with the AWS credentials at hand')
-    .option('--aws-web-identity', 'instead: a token of sts:GetWebIdentityToken for this broker')
-    .option('--aws-region <region>', 'whose STS vouches (AWS_REGION)')
-    .option('--actor-token-file <file>', "the agent's own attestation, for somebody else's subject")
-    .option('--actor-token-type <type>', 'as for the subject', 'jwt')
-    .option('--purpose <text>', 'the declared intent, as plain text')
-    .option('--intent <file>', 'the declared intent as an agent_intent, JSON or YAML')
-    .option('--scope <scope>', 'effect or effect:object; may be repeated', repeated)
-    .option('--auth-method <name>', 'use this Auth Method')
-    .addHelpText(
-      'after',
-      examples(
-        "HANDLE=$(sallyport exchange --audience crm --subject-token-file token.jwt --purpose 'weekly report')",
-        'sallyport exchange --audience crm --subject-token-file - --intent intent.yaml --json < token.jwt',
-        'sallyport exchange --audience crm --aws --server https://broker.example',
-      ),
-    )
-    .action((options) => exchange(options, io))
+    .action(async (files, options) => (await import('./apply.ts')).apply(files, options, io))
 }
 
 function auditCommands(program: Command, io: CliIo): void {
@@ -228,14 +199,14 @@ function doctorCommand(program: Command, io: CliIo): void {
   brokerCommand(program, 'doctor', 'look for what is wrong, and say how to mend it')
     .option('--store', 'also the settings and the store of this environment')
     .addHelpText('after', examples('sallyport doctor', 'sallyport doctor --store --json'))
-    .action((options) => doctor(options, io))
+    .action(async (options) => (await import('./doctor.ts')).doctor(options, io))
 }
 
 function explainCommand(program: Command, io: CliIo): void {
   brokerCommand(
     program,
-    'explain',
-    'say which Auth Methods would take a token, and which claim fails',
+    'explain [id]',
+    'say how a session stands and why, what a decision was, or which Auth Methods would take a token',
   )
     .option('--token-file <file>', 'the token; - is standard input', '-')
     .option('--token-type <type>', 'jwt, id_token, aws-sigv4, opaque or a URN (default: its form)')
@@ -246,9 +217,15 @@ function explainCommand(program: Command, io: CliIo): void {
     .addHelpText(
       'after',
       examples(
+        'sallyport explain ses_…',
+        'sallyport explain dec_… --json',
         'sallyport explain --policy policy.yaml --token-file token.jwt',
         'sallyport explain --server https://broker.example --json < token.jwt',
       ),
     )
-    .action((options) => explain(options, io))
+    .action(async (id, options) =>
+      id === undefined
+        ? (await import('./explain.ts')).explain(options, io)
+        : explainRecorded(id, options, io),
+    )
 }

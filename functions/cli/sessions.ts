@@ -97,5 +97,9 @@ export async function revoke(
     ...reason,
   })
   if (options.json) io.out(JSON.stringify(body))
-  else io.out(`revoked: ${String(membersOf(body)['revoked'])}`)
+  else {
+    const { revoked, aws_honours_until: until } = membersOf(body)
+    io.out(`revoked: ${String(revoked)}`)
+    if (typeof until === 'string') io.err(`AWS honours what was handed over until ${until}`)
+  }
 }

@@ -7,6 +7,7 @@ import type { EvaluatedVerdict } from './evaluate.ts'
 import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
+import { describeHandedOver } from './minting.ts'
 import { type Records, StoreUnavailable } from './records.ts'
 import type { Session } from './session.ts'
 import { countsAsDenial, SUSPENDED } from './session-state.ts'
@@ -45,7 +46,7 @@ export function actionEvent(
   )
 }
 
-function describeAction(action: Action): JsonObject {
+export function describeAction(action: Action): JsonObject {
   return {
     name: action.name,
     target: action.target,
@@ -81,10 +82,30 @@ export function unspent(result: Unspent, now: number): Failure {
   }
 }
 
+function describeOutcome({ credential, ...outcome }: CallOutcome): JsonObject {
+  if (credential === undefined) return outcome
+  return { ...outcome, credential: describeHandedOver(credential) }
+}
+
 /** A failed call has an outcome of its own; a refusal event beside it would count it twice. */
 export const OUTCOME_RECORDED = -1
 
 export async function recordOutcome(
+  recorded: RecordedAction,
+  reservedBytes: number,
+  outcome: CallOutcome,
+  deps: ActionDeps,
+): Promise<boolean> {
+  if (await writeOutcome(recorded, reservedBytes, outcome, deps)) return true
+  const { credential, ...rest } = outcome
+  if (credential === undefined) return false
+  // It is not handed over: the session or the broker was stopped meanwhile, and the log says so if it can.
+  const nothing = { ...rest, result: 'aborted', reason: 'not_handed_over' } as const
+  await writeOutcome(recorded, reservedBytes, nothing, deps)
+  return false
+}
+
+async function writeOutcome(
   recorded: RecordedAction,
   reservedBytes: number,
   outcome: CallOutcome,
@@ -99,7 +120,7 @@ export async function recordOutcome(
           ...describeSession(recorded.session, recorded.request.declaredOrigin),
           action: describeAction(recorded.action),
           scope: recorded.session.scope,
-          outcome: { ...outcome },
+          outcome: describeOutcome(outcome),
           policyRevision: recorded.revision,
         },
         deps,
@@ -109,6 +130,7 @@ export async function recordOutcome(
       isShared: recorded.session.lineage !== null,
       usedBytes: outcome.bytes,
       usedRows: outcome.rows,
+      ...(outcome.credential === undefined ? {} : { credential: outcome.credential }),
     })
     return true
   } catch (cause) {

@@ -80,7 +80,10 @@ export async function passAction(
   if (grant.onReview === 'allow') return ok(null)
   const fingerprint = await target.fingerprint(prepared)
   if (!fingerprint.ok) return fingerprint
-  const actionHash = approvalHash(session, action, fingerprint.value, deps.hashing)
+  // How long a credential would work changes with the clock, and what it is good for is recorded.
+  const properties = target.minting === undefined ? action.properties : action.record
+  const fitted = { ...action, properties }
+  const actionHash = approvalHash(session, fitted, fingerprint.value, deps.hashing)
   const now = deps.clock.nowSeconds()
   const newest = read.approvals.findLast((approval) => approval.actionHash === actionHash) ?? null
   const standing = usableApproval(newest, now)

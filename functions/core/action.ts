@@ -14,6 +14,8 @@ import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action } from './intent.ts'
 import { askEvaluators, mayReview } from './intent-policies.ts'
+import { mintFacts } from './mint-facts.ts'
+import type { MintFacts } from './minting.ts'
 import type { Clock, HandleVerifier, Hashing, Ids, Timers } from './ports.ts'
 import { type PresentedHandle, type VerifiedHandle, verifyPresented } from './presented-handle.ts'
 import type { ProofVerifier } from './proof.ts'
@@ -114,7 +116,9 @@ async function attempt(
   if (!grant.ok) return refuse(grant.failure, known)
   const target = snapshot.targets.get(request.target)
   if (target === undefined) return refuse(notGranted('target_removed'), known)
-  const normalised = await target.normalise(request.raw)
+  const normalised = await target.normalise(request.raw, {
+    mintFacts: () => factsOf(alive.value, grant.value, deps),
+  })
   if (!normalised.ok) return refuse(normalised.failure, known)
   const { action, prepared } = normalised.value
   const removed = removedEffectFailure([alive.value, ...alive.value.above], action.effects)
@@ -136,7 +140,7 @@ async function attempt(
     spend: {
       actions: 1,
       writes: action.effects.some((effect) => effect !== 'read') ? 1 : 0,
-      maxBytes: target.policy.max_response_bytes ?? DEFAULT_MAX_RESPONSE_BYTES,
+      maxBytes: reservation(target),
     },
     shared: sharedSpend(alive.value, grant.value),
     removedEffects: alive.value.removedEffects,
@@ -159,6 +163,16 @@ async function attempt(
 function sharedSpend({ above }: Session, { shared: limits }: GrantNow): SharedSpend | null {
   if (limits === null) return null
   return { limits, removedEffects: above.map(({ removedEffects }) => removedEffects) }
+}
+
+/** What is handed over holds no data of the target's. */
+function reservation({ policy, minting }: CompiledTarget): number {
+  return minting === undefined ? (policy.max_response_bytes ?? DEFAULT_MAX_RESPONSE_BYTES) : 0
+}
+
+function factsOf(session: Session, grant: GrantNow, { clock }: ActionDeps): MintFacts {
+  const { mode, endsAt } = grant
+  return mintFacts(session, { grants: grant.held(), mode, endsAt, scope: null }, clock.nowSeconds())
 }
 
 function refuse(
@@ -233,18 +247,21 @@ async function perform(
 ): Promise<Result<unknown, RefusedAction>> {
   const watch = standingWatch(recorded, deps)
   let isRecorded = (): void => undefined
-  const settle = (outcome: CallOutcome) => {
-    watch.stop()
-    return recordOutcome(recorded, reservedBytes, outcome, deps).finally(isRecorded)
-  }
   const { target, action, prepared } = recorded
   const reference = target.policy.credential?.secret
+  const settle = (outcome: CallOutcome) => {
+    watch.stop()
+    // Perhaps it was rotated: the next action reads it again. This one is never sent twice.
+    if (outcome.status === 401 && reference !== undefined) deps.secrets.doubt?.(reference)
+    return recordOutcome(recorded, reservedBytes, outcome, deps).finally(isRecorded)
+  }
   const secret = reference === undefined ? ok(null) : await deps.secrets.resolve(reference)
   if (!secret.ok) {
-    await settle({ ...NO_CALL, result: 'unknown' })
+    const reason = `secret_${secret.failure.reason}`
+    await settle({ ...NO_CALL, result: 'unknown', reason })
     return outcomeFailure({
       kind: 'unavailable',
-      reason: `secret_${secret.failure.reason}`,
+      reason,
       retryAfterSeconds: 5,
     })
   }

@@ -1,10 +1,11 @@
 // The `act` chain of a verified token (RFC 8693 §4.1). Only the outermost actor counts for access;
 // earlier ones are carried and logged, never trusted (AC-02, C10). Depth is capped (AC-06).
 import type { JsonObject, JsonValue } from './identity.ts'
+import { MAX_DELEGATION_DEPTH } from './lineage.ts'
 import { fail, ok, type Result } from './result.ts'
 
-/** Levels of `act` that are carried; Auth0 stops at the same number. */
-export const MAX_ACTOR_DEPTH = 5
+/** Levels of `act` that are read at all; how many are carried, the deployment says (delegation.ts). */
+const MAX_ACTORS_READ = MAX_DELEGATION_DEPTH + 1
 
 export type ActorChain = {
   /** Claims on which conditions and matchers may look: `act` without what is nested in it. */
@@ -40,7 +41,7 @@ export function actorChain(claims: JsonObject): Result<ActorChain, 'malformed'> 
   const levels: JsonObject[] = []
   let level: JsonValue | undefined = outermost
   while (level !== undefined) {
-    if (!isObject(level) || typeof level['sub'] !== 'string' || levels.length === MAX_ACTOR_DEPTH) {
+    if (!isObject(level) || typeof level['sub'] !== 'string' || levels.length === MAX_ACTORS_READ) {
       return fail('malformed')
     }
     levels.push(actorIdentity(level))

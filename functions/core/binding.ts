@@ -2,6 +2,7 @@
 // does not evaluate to exactly `true` matches nothing, in an allow as in a deny: write a deny so that it
 // holds when a claim is missing (`!has(claims.team) || claims.team != "payments"`). Facts that are too
 // large to be looked at end an allow and keep a deny, so that no padded claim gets around one.
+import { expandClaims } from './arn-pattern.ts'
 import type { OnBehalfOf } from './delegation.ts'
 import type { JsonObject } from './identity.ts'
 import type { BindingPolicy, TargetPolicy } from './policy.ts'
@@ -66,6 +67,19 @@ function isExpired(binding: BindingPolicy, now: Seconds): boolean {
 /** When the binding stops to hold: what it granted ends with it. NaN for a date that cannot be read. */
 export function bindingEnd({ expires_at: end }: Pick<BindingPolicy, 'expires_at'>): Seconds {
   return end === undefined ? Infinity : Math.floor(Date.parse(end) / 1000)
+}
+
+/**
+ * A binding whose objects name the caller's claims, with what was verified in their place. Only bindings of
+ * targets that hand over credentials can.
+ */
+export function expandBinding(
+  binding: BindingPolicy,
+  { claims, onBehalfOf }: Pick<BindingFacts, 'claims' | 'onBehalfOf'>,
+): BindingPolicy {
+  if (binding.delivery === 'session') return binding
+  const subject = onBehalfOf?.claims ?? null
+  return { ...binding, grants: expandClaims(binding.grants, { claims, subject }) }
 }
 
 /** So that `has(subject.email)` is false, and no error, when there is no user. */

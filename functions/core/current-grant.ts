@@ -1,12 +1,13 @@
 // What a session may do at a target now: what it was granted when it opened, and no more than what the
 // bindings still grant if the policy changed since. A removal or a tightened rule acts at once.
 import type { Failure } from './failure.ts'
-import { grantsAllow, smallestLimits } from './grants.ts'
+import { bindingEnd } from './binding.ts'
+import { asScope, grantsAllow, narrowGrants, smallestLimits } from './grants.ts'
 import type { Action } from './intent.ts'
 import { intentOf, purposesOf } from './lineage.ts'
-import { describeOpening, findTarget } from './opening.ts'
+import { deliveryOf, describeOpening, findTarget } from './opening.ts'
 import type { BindingPolicy, Grant, LimitsPolicy, OnReview } from './policy.ts'
-import type { Clock } from './ports.ts'
+import type { Clock, Seconds } from './ports.ts'
 import { isBoundAs } from './proof.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { Session, TargetGrant } from './session.ts'
@@ -14,6 +15,10 @@ import type { Conditions, PolicySnapshot } from './snapshot.ts'
 import { treeGrant } from './tree-grant.ts'
 
 export type GrantNow = {
+  /** What holds at this target: never more than the session was granted, and than today's bindings grant. */
+  readonly held: () => readonly Grant[]
+  /** When what it is granted ends. */
+  readonly endsAt: Seconds
   /** The grants that hold for this action; empty when today's bindings do not cover it. */
   readonly grants: (action: Action) => readonly Grant[]
   readonly intentPolicies: readonly string[]
@@ -36,7 +41,9 @@ export function currentGrant(
   if (granted === undefined) return notGranted('target_not_granted')
   if (bindings === null) {
     const shared = session.lineage?.limits ?? null
-    return ok({ ...granted, limits: session.limits, shared, grants: () => granted.grants })
+    const { limits, expiresAt: endsAt } = session
+    const grants = () => granted.grants
+    return ok({ ...granted, limits, shared, endsAt, grants, held: grants })
   }
   if (!areStillVouchedFor(session, snapshot)) return notGranted('method_changed')
   return tightened(session, granted, bindings, snapshot, deps)
@@ -85,11 +92,13 @@ function tightened(
   // Judged as the chain of agents that it is: the root's bindings grant, everybody's denies hold.
   const [root, ...below] = [...(session.lineage?.actors ?? []), session]
   const { onBehalfOf } = session
-  const facts = { root, below, onBehalfOf, requests, target, now }
+  const delivery = deliveryOf(granted.target, snapshot)
+  const facts = { root, below, onBehalfOf, requests, target, delivery, now }
   const tree = treeGrant(bindings, facts, deps.conditions)
   if (!tree.ok) return notGranted(tree.failure)
-  const { united, delegated } = tree.value
-  if (root.createdAt + united.ttlSeconds <= now) {
+  const { united, held, delegated } = tree.value
+  const endsAt = root.createdAt + united.ttlSeconds
+  if (endsAt <= now) {
     return fail({ kind: 'invalid_handle', reason: 'expired' })
   }
   if (united.intentRequired && intentOf(session) === null) return notGranted('intent_required')
@@ -98,6 +107,8 @@ function tightened(
   }
   return ok({
     // Both must allow: the session never gains what a later policy adds.
+    held: () => narrowGrants(granted.grants, asScope(delegated), undefined),
+    endsAt: Math.min(session.expiresAt, endsAt, ...held.map(bindingEnd)),
     grants: (action) =>
       grantsAllow(delegated, action.effects, action.objects) ? granted.grants : [],
     intentPolicies: united.intentPolicies,

@@ -1,7 +1,6 @@
 // Who acts for whom (RFC 8693 §1.1): the actor authorises, the subject is whom it acts for. Both are
 // verified before they come here; what an earlier actor was is carried, and decides nothing.
 import { canonicalJson } from './audit.ts'
-import { MAX_ACTOR_DEPTH } from './actor-chain.ts'
 import type { Failure } from './failure.ts'
 import { type Identity, identityName, type JsonObject, type JsonValue } from './identity.ts'
 import type { Lineage } from './lineage.ts'
@@ -36,18 +35,25 @@ export type Parties = {
   readonly act: JsonObject | null
 }
 
+/** What the deployment says. */
+export type Here = {
+  readonly issuer: string
+  /** Generations of sub-agents; `act` names one more, the agent at the root. */
+  readonly maxDelegationDepth: number
+}
+
 /** The parties of an exchange without a parent session. */
 export function partiesOf(
   subject: Identity,
   actor: Identity | null,
-  issuer: string,
+  here: Here,
 ): Result<Parties, Failure> {
-  if (actor === null) return partiesAlone(subject, issuer)
+  if (actor === null) return partiesAlone(subject, here)
   if (subject.kind !== 'user') return wrongRole('subject', subject, 'user')
   if (actor.kind !== 'workload') return wrongRole('actor', actor, 'workload')
   if (!isPresenter(subject, identityName(actor))) return notThePresenter(subject)
   if (!mayAct(subject.claims, actor)) return mayNotAct(subject.method)
-  const act = actorClaim(actor, priorActors(subject, issuer), issuer)
+  const act = actorClaim(actor, priorActors(subject, here.issuer), here)
   if (!act.ok) return act
   return ok({
     identity: actor,
@@ -60,8 +66,9 @@ export function partiesOf(
   })
 }
 
-function partiesAlone(subject: Identity, issuer: string): Result<Parties, Failure> {
+function partiesAlone(subject: Identity, { issuer, maxDelegationDepth }: Here) {
   if (!isPresenter(subject, null)) return notThePresenter(subject)
+  if (depthOf(subject.act) > maxDelegationDepth + 1) return chainTooLong()
   const isUser = subject.kind === 'user'
   // The token says who may use it, and whoever presents it alone has not shown who it is (AC-05).
   if (isUser && subject.claims['may_act'] !== undefined) return mayNotAct(subject.method)
@@ -96,10 +103,10 @@ function notThePresenter({ method, grant }: Identity): Result<never, Failure> {
 export function partiesBelow(
   parent: HandleClaims,
   actor: Identity,
-  issuer: string,
+  here: Here,
 ): Result<Parties, Failure> {
   if (actor.kind !== 'workload') return wrongRole('actor', actor, 'workload')
-  const act = actorClaim(actor, parent.act ?? null, issuer)
+  const act = actorClaim(actor, parent.act ?? null, here)
   if (!act.ok) return act
   return ok({
     identity: actor,
@@ -180,14 +187,20 @@ function named(act: JsonObject, iss: string, issuer: string): JsonObject {
 export function actorClaim(
   actor: Identity,
   prior: JsonObject | null,
-  issuer: string,
+  { issuer, maxDelegationDepth }: Here,
 ): Result<JsonObject, Failure> {
-  if (depthOf(prior) >= MAX_ACTOR_DEPTH) {
-    const reason = 'chain_too_long'
-    return fail({ kind: 'attestation_rejected', role: 'subject', reason, claim: 'act' })
-  }
+  if (depthOf(prior) > maxDelegationDepth) return chainTooLong()
   const current = { iss: issuer, sub: identityName(actor) }
-  return ok(prior === null ? current : { ...current, act: prior })
+  const act = prior === null ? current : { ...current, act: prior }
+  return JSON.stringify(act).length > MAX_ACT_CHARACTERS ? chainTooLong() : ok(act)
+}
+
+/** With more of it the handle would outgrow what a gateway, this one included, takes in a header line. */
+const MAX_ACT_CHARACTERS = 8192
+
+function chainTooLong(): Result<never, Failure> {
+  const reason = 'chain_too_long'
+  return fail({ kind: 'attestation_rejected', role: 'subject', reason, claim: 'act' })
 }
 
 function depthOf(act: JsonObject | null): number {

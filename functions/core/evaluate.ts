@@ -5,7 +5,9 @@ import { coversWhole, envelopeVerdict, isOpenAgainst } from './envelope.ts'
 import type { Undetermined } from './envelope.ts'
 import type { CompiledEvaluator, EvaluatorAnswer } from './evaluator.ts'
 import { grantsAllow } from './grants.ts'
+import { MINTING_ACTIONS } from './intent.ts'
 import type { Action, AgentIntent, EvaluationQuestion, Tier, Verdict } from './intent.ts'
+import { objectMatches } from './object-pattern.ts'
 import type { Clock } from './ports.ts'
 import type { Grant, IntentRule } from './policy.ts'
 import { formatScope } from './scope.ts'
@@ -94,8 +96,27 @@ function floorVerdict({ action, grants, deniedBy, undetermined }: EvaluationInpu
   // one.
   if (action.name === 'session.open') return grants.length > 0 ? null : floorDenial('not_granted')
   if (undetermined?.some((part) => part !== 'destinations')) return floorDenial('not_understood')
+  if (isMinting(action)) return coversEach(action, grants) ? null : floorDenial('not_granted')
   if (grantsAllow(grants, action.effects, action.objects)) return null
   return floorDenial('not_granted', grantHint(grants))
+}
+
+function isMinting({ name }: Action): boolean {
+  return (MINTING_ACTIONS as readonly string[]).includes(name)
+}
+
+/**
+ * A credential is compiled from the grants, each with its own effects on its own objects; all effects on all
+ * objects is more than what it is good for.
+ */
+function coversEach({ effects, objects }: Action, grants: readonly Grant[]): boolean {
+  if (effects.length === 0 || objects.length === 0) return false
+  return (
+    effects.every((effect) => grants.some((grant) => grant.effects.includes(effect))) &&
+    objects.every((object) =>
+      grants.some((grant) => grant.objects.some((granted) => objectMatches(granted, object))),
+    )
+  )
 }
 
 function floorDenial(reasonCode: string, hint?: string): Decided {

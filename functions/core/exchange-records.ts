@@ -1,10 +1,9 @@
-// What an exchange writes: the decision before anything is minted, the grant with the handle's hash, or
-// the refusal.
+// What an exchange writes: the decision, the grant with the hash of what is given, or the refusal.
 import type { EvaluatedVerdict } from './evaluate.ts'
-import { canonicalJson } from './audit.ts'
+import { canonicalJson, type EventDraft } from './audit.ts'
 import type { Parties } from './delegation.ts'
 import { describeCaller, draftEvent, type EventFacts } from './events.ts'
-import type { ExchangeDeps, ExchangeGrant, ExchangeRequest, RefusedExchange } from './exchange.ts'
+import type { ExchangeDeps, ExchangeRequest, RefusedExchange } from './exchange.ts'
 import type { Failure } from './failure.ts'
 import { identityName, type JsonObject } from './identity.ts'
 import { describeOpening } from './opening.ts'
@@ -12,11 +11,12 @@ import type { Opening, OpeningRequest } from './opening.ts'
 import { attestedOrigin } from './origin.ts'
 import type { Ids, Seconds } from './ports.ts'
 import type { Confirmation, SingleUse } from './proof.ts'
+import type { DecisionWrite, HandleGrant } from './records.ts'
 import { formatScope } from './scope.ts'
 import type { Revocable } from './security-event.ts'
 import type { Session } from './session.ts'
 import { targetUrl } from './target-url.ts'
-import type { HandleClaims } from './token.ts'
+import { type HandleClaims, TOKEN_TYPES } from './token.ts'
 
 export function newSession(
   asked: OpeningRequest,
@@ -41,6 +41,7 @@ export function newSession(
     above: [],
     intent: asked.intent,
     grants: opening.targets,
+    delivery: 'session',
     scope: formatScope(opening.targets.flatMap((target) => target.grants)),
     limits: opening.limits,
     usage: { actions: 0, writes: 0, rows: 0, bytes: 0 },
@@ -61,9 +62,17 @@ export async function recordDecision(
   session: Session,
   asked: OpeningRequest,
   verdict: EvaluatedVerdict,
-  { approvalId, proofs }: { approvalId: string | null; proofs: readonly SingleUse[] },
+  decided: {
+    /** What is decided on. */
+    readonly action: JsonObject
+    readonly approvalId: string | null
+    readonly proofs: readonly SingleUse[]
+    readonly spendAbove?: DecisionWrite['spendAbove'] | undefined
+    readonly opens?: DecisionWrite['opens'] | undefined
+  },
   deps: ExchangeDeps,
 ): Promise<Failure | 'policy_changed' | null> {
+  const { action, approvalId, proofs } = decided
   const recorded = await deps.records.recordDecision({
     event: draftEvent(
       {
@@ -71,7 +80,7 @@ export async function recordDecision(
         decisionId: session.decisionId,
         sessionId: session.id,
         ...describeCaller(asked, asked.intent),
-        action: { name: 'session.open', ...describeOpening(asked) },
+        action,
         scope: session.scope,
         outcome: {
           verdict: 'allow',
@@ -94,6 +103,8 @@ export async function recordDecision(
     singleUse: [...asked.attestations.flatMap(({ singleUse }) => singleUse ?? []), ...proofs],
     revocable: revocablesOf(asked),
     approvalId,
+    ...(decided.spendAbove === undefined ? {} : { spendAbove: decided.spendAbove }),
+    ...(decided.opens === undefined ? {} : { opens: decided.opens }),
     expectedRevision: session.policyRevision,
   })
   switch (recorded) {
@@ -103,6 +114,10 @@ export async function recordDecision(
       return recorded
     case 'approval_used':
       return { kind: 'access_denied', reason: recorded }
+    case 'exhausted':
+      return { kind: 'access_denied', reason: 'budget_exhausted' }
+    case 'parent_changed':
+      return { kind: 'attestation_rejected', role: 'subject', reason: 'session_ended' }
     case 'proof_replayed':
       return { kind: 'invalid_proof', reason: 'replayed', at: 'token_endpoint' }
     case 'replayed':
@@ -116,16 +131,19 @@ export async function recordDecision(
   }
 }
 
-function revocablesOf({ attestations }: Pick<Parties, 'attestations'>): readonly Revocable[] {
+export function revocablesOf({
+  attestations,
+}: Pick<Parties, 'attestations'>): readonly Revocable[] {
   return attestations.flatMap(({ revocable }) => revocable ?? [])
 }
 
-export async function mintAndRecordGrant(
+/** Signed, and worth nothing until `grant` is recorded: what it names is a session that is not there. */
+export async function signHandle(
   session: Session,
   request: ExchangeRequest,
   caller: Parties,
   deps: ExchangeDeps,
-): Promise<ExchangeGrant> {
+): Promise<{ readonly handle: string; readonly grant: HandleGrant }> {
   const claims: HandleClaims = {
     iss: deps.issuer,
     aud: session.grants.map((grant) => targetUrl(deps.issuer, grant.target)),
@@ -140,35 +158,52 @@ export async function mintAndRecordGrant(
     ...(session.confirmation === null ? {} : { cnf: session.confirmation }),
   }
   const handle = await deps.signer.sign(claims)
-  await deps.records.recordGrant({
-    session,
-    revocable: revocablesOf(caller),
-    event: draftEvent(
-      {
-        type: 'grant',
-        decisionId: session.decisionId,
-        sessionId: session.id,
-        ...describeCaller(caller, session.intent),
-        action: { name: 'session.open', targets: session.grants.map((grant) => grant.target) },
-        scope: session.scope,
-        outcome: {
-          verdict: 'granted',
-          delivery: 'session',
-          credential_sha256: deps.hashing.sha256Hex(handle),
-          jti: claims.jti,
-          ...(session.confirmation === null ? {} : { cnf: session.confirmation }),
-          expires_at: new Date(session.expiresAt * 1000).toISOString(),
-          ...(caller.act === null ? {} : { act: caller.act }),
-          ...(request.declaredClientId === null
-            ? {}
-            : { declared_client_id: request.declaredClientId.slice(0, 256) }),
-        },
-        policyRevision: session.policyRevision,
+  const given = {
+    request,
+    caller,
+    action: { name: 'session.open', targets: session.grants.map((grant) => grant.target) },
+  }
+  const minted = { credential_sha256: deps.hashing.sha256Hex(handle), jti: claims.jti }
+  return { handle, grant: { session, event: grantEvent(session, given, minted, deps) } }
+}
+
+/** To whom, and in answer to what. */
+type Given = {
+  readonly request: Pick<ExchangeRequest, 'declaredClientId'>
+  readonly caller: Parties
+  readonly action: JsonObject
+}
+
+/** Once it is recorded, what was minted may be given out; `minted` says what that is, by its hash. */
+export function grantEvent(
+  session: Session,
+  { request, caller, action }: Given,
+  minted: JsonObject,
+  deps: ExchangeDeps,
+): EventDraft {
+  return draftEvent(
+    {
+      type: 'grant',
+      decisionId: session.decisionId,
+      sessionId: session.id,
+      ...describeCaller(caller, session.intent),
+      action,
+      scope: session.scope,
+      outcome: {
+        verdict: 'granted',
+        delivery: session.delivery,
+        ...minted,
+        ...(session.confirmation === null ? {} : { cnf: session.confirmation }),
+        expires_at: new Date(session.expiresAt * 1000).toISOString(),
+        ...(caller.act === null ? {} : { act: caller.act }),
+        ...(request.declaredClientId === null
+          ? {}
+          : { declared_client_id: request.declaredClientId.slice(0, 256) }),
       },
-      deps,
-    ),
-  })
-  return { handle, session, expiresInSeconds: session.expiresAt - session.createdAt }
+      policyRevision: session.policyRevision,
+    },
+    deps,
+  )
 }
 
 export async function recordRefusal(
@@ -221,9 +256,12 @@ function describeRefused(
   { hashing }: ExchangeDeps,
 ): Pick<EventFacts, 'identity' | 'agent' | 'intent' | 'origin' | 'action'> {
   const opening = describeOpening(request)
+  const { requestedType } = request
+  const asked =
+    requestedType === TOKEN_TYPES.accessToken ? {} : { requested_token_type: requestedType }
   const name = 'session.open'
   if (caller !== null) {
-    return { ...describeCaller(caller, request.intent), action: { name, ...opening } }
+    return { ...describeCaller(caller, request.intent), action: { name, ...opening, ...asked } }
   }
   const { intent, scope, targets } = request
   // The intent is parsed JSON by construction.
@@ -237,6 +275,7 @@ function describeRefused(
       targets: targets.slice(0, MAX_STRANGER_ITEMS),
       scope_items: scope?.length ?? 0,
       declared_sha256: hashing.sha256Hex(canonicalJson(said)),
+      ...asked,
     },
   }
 }

@@ -1,14 +1,11 @@
-// The exchange path, read top to bottom (design/architecture.md): verify -> bindings -> intent ->
-// RECORD the decision -> mint -> RECORD the grant -> answer. Nothing is minted that was not recorded.
+// The exchange path, read top to bottom (design/architecture.md): verify -> bindings -> intent -> RECORD the
+// decision and the grant of a handle, in one write -> answer. A credential is minted between the two records
+// (docs/decisions/0016-one-write.md). Nothing is given out that was not recorded.
 import type { SelectAttestation } from './attestation.ts'
 import { heldToGrants } from './assertion-grant.ts'
+import { targetsNamed } from './downstream-names.ts'
 import type { UntrustedAttestation } from './auth-method.ts'
-import {
-  mintAndRecordGrant,
-  newSession,
-  recordDecision,
-  recordRefusal,
-} from './exchange-records.ts'
+import { newSession, recordDecision, recordRefusal, signHandle } from './exchange-records.ts'
 import type { ExchangeLimits } from './exchange-limits.ts'
 import type { Caller } from './events.ts'
 import type { Failure } from './failure.ts'
@@ -18,7 +15,8 @@ import { mayReview } from './intent-policies.ts'
 import { lineageBelow } from './lineage.ts'
 import { openBelow } from './opening-below.ts'
 import { openingHash, type OpeningRequest, openTargets } from './opening.ts'
-import { judgeOpening, passOpening } from './opening-verdict.ts'
+import { describeDecided, judgeOpening, passOpening } from './opening-verdict.ts'
+import type { Minted, MintPlan } from './minting.ts'
 import type { Clock, HandleSigner, HandleVerifier, Hashing, Ids } from './ports.ts'
 import {
   bindHandle,
@@ -27,11 +25,18 @@ import {
   type ProofVerifier,
   type UntrustedProof,
 } from './proof.ts'
-import { type ParentRead, type Records, StoreUnavailable } from './records.ts'
+import {
+  type DecisionWrite,
+  type HandleGrant,
+  type ParentRead,
+  type Records,
+  StoreUnavailable,
+} from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
 import type { Session } from './session.ts'
 import type { Conditions, PolicySnapshot, PolicySource } from './snapshot.ts'
+import { TOKEN_TYPES } from './token.ts'
 import { verifyParties } from './verify-parties.ts'
 
 export type ExchangeRequest = {
@@ -44,6 +49,8 @@ export type ExchangeRequest = {
   readonly targets: readonly string[]
   readonly scope: readonly ScopeItem[] | null
   readonly intent: AgentIntent | null
+  /** What is to be answered with: a handle (`TOKEN_TYPES.accessToken`), or what a target hands over. */
+  readonly requestedType: string
   readonly authMethod: string | null
   readonly minPolicyRevision: number | null
   /** Whom the platform says it comes from, as a key for rate limits; null is limited by method alone. */
@@ -70,14 +77,21 @@ export type ExchangeDeps = {
   readonly ids: Ids
   readonly hashing: Hashing
   readonly issuer: string
+  readonly maxDelegationDepth: number
   /** SALLYPORT_KILL, read for each request. */
   readonly isKilled: () => boolean
 }
 
 export type ExchangeGrant = {
-  readonly handle: string
+  /** The handle, or what stands for the credential in its place. */
+  readonly token: string
   readonly session: Session
   readonly expiresInSeconds: number
+  /** What was handed over, where it is no handle. Secret but for `record`. */
+  readonly credential?: { readonly tokenType: string } & Pick<
+    Minted,
+    'members' | 'document' | 'record'
+  >
 }
 
 /** A refusal and what was known when it happened, for its event. */
@@ -85,6 +99,8 @@ export type RefusedExchange = {
   readonly failure: Failure
   readonly caller: Caller | null
   readonly revision: number
+  /** Its event stands in the session's chain. */
+  readonly isRecorded?: true
 }
 type Attempt = Result<ExchangeGrant, RefusedExchange> | 'policy_changed'
 
@@ -100,6 +116,7 @@ export async function exchange(
     const outcome = await untilPolicyStands(request, decisionId, deps)
     if (outcome.ok) return outcome
     const { failure } = outcome.failure
+    if (outcome.failure.isRecorded === true) return fail(failure)
     if (failure.kind === 'slow_down') await tellOfLimit(outcome.failure, request, decisionId, deps)
     else await recordRefusal(outcome.failure, request, decisionId, deps)
     return fail(failure)
@@ -185,7 +202,8 @@ async function attempt(
   }
   if (!verified.ok) return refuse(verified.failure, null, snapshot.revision)
   const caller = verified.value
-  const held = heldToGrants(request, caller.attestations)
+  const named = { ...request, targets: targetsNamed(request, snapshot) }
+  const held = heldToGrants(named, caller.attestations)
   if (!held.ok) return refuse(held.failure, caller, snapshot.revision)
   const asking: OpeningRequest = { ...held.value, ...caller }
 
@@ -201,28 +219,84 @@ async function attempt(
   if (revision !== snapshot.revision) return 'policy_changed'
 
   const now = deps.clock.nowSeconds()
-  const { conditions } = deps
+  const { conditions, maxDelegationDepth } = deps
   await conditions.load(read.bindings)
-  const policy = { bindings: read.bindings, snapshot, conditions, now }
+  const policy = { bindings: read.bindings, snapshot, conditions, now, maxDelegationDepth }
   const opened =
     caller.parent === null ? openTargets(asking, policy) : openBelow(asking, read.parent, policy)
   if (!opened.ok) return refuse(opened.failure, asBelow(caller, read.parent), revision)
   const { asked, opening } = opened.value
   const bound = bindHandle(opening.proofs, request.proven)
   if (!bound.ok) return refuse(bound.failure, asked, revision)
-  const verdict = await judgeOpening(asked, opening, snapshot, deps)
+  const facts = { decisionId, revision, now, confirmation: bound.value }
+  const fresh = newSession(asked, opening, facts, deps.ids)
+  const planned = await planDelivery(asked, fresh, read.parent, snapshot)
+  if (!planned.ok) return refuse(planned.failure, asked, revision)
+  const { session, plan, spendAbove, deliver } = planned.value
+  const verdict = await judgeOpening(asked, opening, plan?.action ?? null, snapshot, deps)
   const approvalId = await passOpening(
-    { verdict, opening, asked, decisionId, approvalHash, revision, now },
+    { verdict, opening, asked, decisionId, approvalHash, revision, now, plan },
     read.approval,
     deps,
   )
   if (!approvalId.ok) return refuse(approvalId.failure, asked, revision)
 
-  const facts = { decisionId, revision, now, confirmation: bound.value }
-  const session = newSession(asked, opening, facts, deps.ids)
-  const consumed = { approvalId: approvalId.value, proofs: request.proven.singleUse }
-  const refusal = await recordDecision(session, asked, verdict, consumed, deps)
+  const { opens, give } = await deliver(request, { ...caller, ...asked }, deps)
+  const decided = {
+    action: describeDecided(asked, plan),
+    approvalId: approvalId.value,
+    proofs: request.proven.singleUse,
+    spendAbove,
+    opens,
+  }
+  const refusal = await recordDecision(session, asked, verdict, decided, deps)
   if (refusal === 'policy_changed') return refusal
-  if (refusal !== null) return refuse(refusal, asked, revision)
-  return ok(await mintAndRecordGrant(session, request, { ...caller, ...asked }, deps))
+  return refusal === null ? give() : refuse(refusal, asked, revision)
+}
+
+type Delivery = {
+  /** As it is granted. */
+  readonly session: Session
+  /** Of a credential; null: a handle is given. */
+  readonly plan: MintPlan | null
+  readonly spendAbove?: DecisionWrite['spendAbove']
+  readonly deliver: (
+    request: ExchangeRequest,
+    caller: Parties,
+    deps: ExchangeDeps,
+  ) => Promise<Deliverable>
+}
+
+type Deliverable = {
+  /**
+   * Of a handle: its grant, recorded with the decision. It is signed before, which nobody sees, and names a
+   * session that is there only with both. A credential cannot be taken back: it has to wait for the decision.
+   */
+  readonly opens?: HandleGrant
+  /** Once the decision stands. */
+  readonly give: () => Promise<Result<ExchangeGrant, RefusedExchange>>
+}
+
+/** What is asked for: a handle to the session, or a credential, whose part is loaded when one is. */
+async function planDelivery(
+  asked: OpeningRequest,
+  fresh: Session,
+  parent: ParentRead | null,
+  snapshot: PolicySnapshot,
+): Promise<Result<Delivery, Failure>> {
+  if (asked.requestedType === TOKEN_TYPES.accessToken) {
+    const deliver: Delivery['deliver'] = async (...to) => {
+      const { handle: token, grant } = await signHandle(fresh, ...to)
+      const expiresInSeconds = fresh.expiresAt - fresh.createdAt
+      return { opens: grant, give: async () => ok({ token, session: fresh, expiresInSeconds }) }
+    }
+    return ok({ session: fresh, plan: null, deliver })
+  }
+  const { planCredential, mintAndRecordCredential } = await import('./exchange-minting.ts')
+  const planned = await planCredential(asked, fresh, parent?.session ?? null, snapshot)
+  if (!planned.ok) return planned
+  const deliver: Delivery['deliver'] = async (...to) => ({
+    give: () => mintAndRecordCredential(planned.value, ...to),
+  })
+  return ok({ ...planned.value, deliver })
 }

@@ -111,6 +111,8 @@ export type Failure =
         | 'denied_by_binding'
         | 'delivery'
         | 'not_delegated'
+        /** More generations below the root than a binding that holds for it allows. */
+        | 'too_deep'
         /** Not what the assertion was issued for. */
         | 'not_asserted'
       target?: string
@@ -135,6 +137,8 @@ export type Failure =
     }
   // By SALLYPORT_KILL, or by the kill switch in the store.
   | { kind: 'killed'; by: 'environment' | 'policy' }
+  // A credential that cannot be made as it was asked for. `hint`: how to ask for less; shown to the caller.
+  | { kind: 'mint_refused'; reason: string; hint?: string }
   // Gateway.
   | {
       kind: 'invalid_handle'

@@ -40,6 +40,13 @@ export function narrowGrants(
   return narrowed
 }
 
+/** Grants as what may be asked of others. */
+export function asScope(grants: readonly Grant[]): readonly ScopeItem[] {
+  return grants.flatMap(({ effects, objects }) =>
+    effects.flatMap((effect) => objects.map((object) => ({ effect, object }))),
+  )
+}
+
 /** The objects `scope` asks for under one effect; null where it does not restrict them. */
 function askedObjects(
   scope: readonly ScopeItem[] | null,

@@ -42,7 +42,16 @@ export type AgentIntent = {
   readonly expected_seconds?: number
 }
 
-export type ActionName = 'mcp.call' | 'sql.query' | 'http.request' | 'aws.call' | 'session.open'
+/** What hands over a credential is an action of its own: the effects and objects are the credential's. */
+export const MINTING_ACTIONS = ['aws.assume', 'id_jag.issue', 'txn_token.issue'] as const
+
+export type ActionName =
+  | 'mcp.call'
+  | 'sql.query'
+  | 'http.request'
+  | 'aws.call'
+  | 'session.open'
+  | (typeof MINTING_ACTIONS)[number]
 
 /** One normalised operation: what a verdict is about, what is recorded, and what an evaluator sees. */
 export type Action = {

@@ -6,8 +6,10 @@ import type { LimitsPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
 import type { Session } from './session.ts'
 
-/** Generations below the root. */
-export const MAX_GENERATIONS = 4
+/** Generations below the root, where the deployment does not say otherwise. */
+export const DEFAULT_DELEGATION_DEPTH = 4
+/** The most that it can say: an action checks and spends from every session above its own. */
+export const MAX_DELEGATION_DEPTH = 16
 
 /** One session that it descends from: who acted in it, as it was attested, and for what. */
 export type Ancestor = {

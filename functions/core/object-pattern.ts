@@ -1,6 +1,8 @@
-// Object patterns: `METHOD /path` for http, dotted or colon names elsewhere. `*` is exactly one
-// segment, `**` (last) is one or more further segments, and the bare `*` or `**` is everything.
-// Literal comparison is byte-exact: no case folding, no normalisation (RFC 9396 §12).
+// Object patterns: `METHOD /path` for http, ARNs for AWS (arn-pattern.ts), dotted or colon names
+// elsewhere. `*` is exactly one segment, `**` (last) is one or more further segments, and the bare `*`
+// or `**` is everything. Literal comparison is byte-exact: no case folding, no normalisation (RFC 9396
+// §12).
+import { arnCovers, arnMistake, intersectArns, isArn } from './arn-pattern.ts'
 
 /**
  * `GET /v1/customers/*` -> ['GET', '', 'v1', 'customers', '*']; `public.orders` ->
@@ -22,9 +24,15 @@ export function isEverything(pattern: string): boolean {
   return pattern === '*' || pattern === '**'
 }
 
-/** Whether the concrete object (no wildcards are honoured in it) matches the pattern. */
+/**
+ * Whether the concrete object (no wildcards are honoured in it) matches the pattern. ARNs alone may be
+ * patterns on both sides: an action that is as wide as `arn:…:*` must be covered as a whole.
+ */
 export function objectMatches(pattern: string, object: string): boolean {
   if (isEverything(pattern)) return true
+  if (isArn(pattern) || isArn(object)) {
+    return isArn(pattern) && isArn(object) && arnCovers(pattern, object)
+  }
   if (isPath(pattern) !== isPath(object)) return false
   const wanted = segmentsOf(pattern)
   const got = segmentsOf(object)
@@ -44,6 +52,9 @@ export function objectMatches(pattern: string, object: string): boolean {
 export function intersectPatterns(left: string, right: string): string | null {
   if (isEverything(left)) return right
   if (isEverything(right)) return left
+  if (isArn(left) || isArn(right)) {
+    return isArn(left) && isArn(right) ? intersectArns(left, right) : null
+  }
   if (isPath(left) !== isPath(right)) return null
   const a = segmentsOf(left)
   const b = segmentsOf(right)
@@ -83,6 +94,7 @@ export function patternMistake(pattern: string): string | null {
   if (pattern === '' || pattern.length > 1024) return 'must have 1 to 1024 characters'
   if (/[\p{Cc}\p{Surrogate}]/u.test(pattern)) return 'must not hold control characters'
   if (isEverything(pattern)) return null
+  if (isArn(pattern)) return arnMistake(pattern)
   const segments = segmentsOf(pattern)
   for (const [i, segment] of segments.entries()) {
     if (segment === '**') {

@@ -5,10 +5,11 @@ import { bindingEnd } from './binding.ts'
 import { areStillVouchedFor } from './current-grant.ts'
 import { mayAct, mayNotAct } from './delegation.ts'
 import type { Failure } from './failure.ts'
-import { narrowGrants, smallestLimits, strictestReview, uniteBindings } from './grants.ts'
-import { lineageBelow, intentOf, MAX_GENERATIONS, purposesOf } from './lineage.ts'
+import { asScope, narrowGrants, smallestLimits, strictestReview, uniteBindings } from './grants.ts'
+import { lineageBelow, intentOf, purposesOf } from './lineage.ts'
 import {
-  attestationEnd,
+  attestationEnds,
+  deliveryOf,
   describeOpening,
   findTarget,
   type Opened,
@@ -20,7 +21,6 @@ import type { BindingPolicy, Grant, LimitsPolicy } from './policy.ts'
 import { isBoundAs, PROOF_KINDS } from './proof.ts'
 import type { ParentRead } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
-import type { ScopeItem } from './scope.ts'
 import { standingFailure } from './session-state.ts'
 import type { Session, SessionUsage, TargetGrant } from './session.ts'
 import { type TreeGrant, treeGrant } from './tree-grant.ts'
@@ -62,13 +62,13 @@ function noParent(reason: 'session_ended' | 'expired'): Failure {
 function parentFault(
   { identity }: OpeningRequest,
   parent: Session | null,
-  { now, snapshot }: OpeningPolicy,
+  { now, snapshot, maxDelegationDepth }: OpeningPolicy,
 ): Failure | null {
   if (parent === null || standingFailure([parent, ...parent.above], now) !== null) {
     return noParent('session_ended')
   }
   const { onBehalfOf, lineage } = parent
-  if ((lineage?.ancestors.length ?? 0) >= MAX_GENERATIONS) {
+  if ((lineage?.ancestors.length ?? 0) >= maxDelegationDepth) {
     return { kind: 'attestation_rejected', role: 'subject', reason: 'chain_too_long' }
   }
   if (onBehalfOf !== null && !mayAct(onBehalfOf.claims, identity)) {
@@ -103,6 +103,7 @@ function openTarget(
       onBehalfOf,
       requests: purposesOf(asked).map((purpose) => ({ ...describeOpening(asked), purpose })),
       target,
+      delivery: deliveryOf(name, policy.snapshot),
       now: policy.now,
     },
     policy.conditions,
@@ -132,12 +133,6 @@ function grantsBelow(parent: Session, held: TargetGrant, tree: TreeGrant): reado
     return left.length === 0 ? [] : [{ effects: left, objects }]
   })
   return narrowGrants(kept, asScope(tree.delegated), undefined)
-}
-
-function asScope(grants: readonly Grant[]): readonly ScopeItem[] {
-  return grants.flatMap(({ effects, objects }) =>
-    effects.flatMap((effect) => objects.map((object) => ({ effect, object }))),
-  )
 }
 
 /** What held the parent holds the sub-agent, and what the policy has added since. */
@@ -180,7 +175,7 @@ function termsBelow(
     session.expiresAt,
     rootCreatedAt + united.ttlSeconds,
     ...held.map(bindingEnd),
-    ...asked.attestations.map((one) => attestationEnd(one, now)),
+    ...attestationEnds(asked, held, now),
   )
   // A binding that has ended holds no more, so what is over is the parent's time or an attestation's.
   if (expiresAt <= now) return fail(noParent('expired'))

@@ -4,14 +4,18 @@ import { evaluateAction, type EvaluatedVerdict } from './evaluate.ts'
 import { describeCaller } from './events.ts'
 import type { ExchangeDeps } from './exchange.ts'
 import type { Failure } from './failure.ts'
-import { identityName } from './identity.ts'
+import { identityName, type JsonObject } from './identity.ts'
+import type { Action } from './intent.ts'
+import type { MintPlan } from './minting.ts'
 import { namedPolicies } from './intent-policies.ts'
 import { intentOf, intentsAbove, rootIntent } from './lineage.ts'
+import { describeAction } from './action-records.ts'
+import { canonicalJson } from './audit.ts'
 import { describeOpening, openingAction, openingHash } from './opening.ts'
 import type { Opening, OpeningRequest } from './opening.ts'
 import type { Seconds } from './ports.ts'
 import { questionOf } from './question.ts'
-import type { StoredApproval } from './records.ts'
+import type { OpeningApproval } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import { openReview, usableApproval } from './review.ts'
 import { formatScope } from './scope.ts'
@@ -21,11 +25,13 @@ import type { PolicySnapshot } from './snapshot.ts'
 export function judgeOpening(
   asked: OpeningRequest,
   opening: Opening,
+  /** What is judged instead, where it does not end with a handle. */
+  minted: Action | null,
   snapshot: PolicySnapshot,
   deps: ExchangeDeps,
 ): Promise<EvaluatedVerdict> {
   const scope = formatScope(opening.targets.flatMap((target) => target.grants))
-  const action = openingAction(asked, scope, snapshot)
+  const action = minted ?? openingAction(asked, scope, snapshot)
   const intent = intentOf(asked)
   return evaluateAction(
     {
@@ -60,12 +66,21 @@ export type JudgedOpening = {
   readonly approvalHash: string | null
   readonly revision: number
   readonly now: Seconds
+  /** Of the credential that is asked for; null: a handle is. */
+  readonly plan: MintPlan | null
+}
+
+/** What the log says was decided, and what a person is asked to approve. */
+export function describeDecided(asked: OpeningRequest, plan: MintPlan | null): JsonObject {
+  return plan === null
+    ? { name: 'session.open', ...describeOpening(asked) }
+    : describeAction(plan.action)
 }
 
 /** The id of the approval to consume (null: none is needed), or why the exchange stops here. */
 export async function passOpening(
   judged: JudgedOpening,
-  approval: StoredApproval | null,
+  approval: OpeningApproval | null,
   deps: ExchangeDeps,
 ): Promise<Result<string | null, Failure>> {
   const { verdict, opening, asked } = judged
@@ -77,7 +92,7 @@ export async function passOpening(
   }
   if (verdict.verdict === 'deny' || opening.onReview === 'deny') return fail(denial)
   if (opening.onReview === 'allow') return ok(null)
-  const standing = usableApproval(approval, judged.now)
+  const standing = usableApproval(isOfPlan(approval, judged) ? approval : null, judged.now)
   if (standing.state === 'approved') return ok(standing.id)
   if (standing.state === 'denied') return fail({ ...denial, reason: 'approval_denied' })
   const pending =
@@ -89,7 +104,8 @@ export async function passOpening(
             sessionId: null,
             decisionId: judged.decisionId,
             ...describeCaller(asked, asked.intent),
-            action: describeOpening(asked),
+            action:
+              judged.plan === null ? describeOpening(asked) : describeDecided(asked, judged.plan),
             reason: verdict.reasonCode,
             revision: judged.revision,
             now: judged.now,
@@ -98,3 +114,19 @@ export async function passOpening(
         )
   return fail({ kind: 'authorization_pending', approval: pending })
 }
+
+/**
+ * A credential is approved as it was planned: with other bindings or claims behind the same request it may
+ * have become more than a person saw.
+ */
+function isOfPlan(approval: OpeningApproval | null, { plan }: JudgedOpening): boolean {
+  if (approval === null || plan === null) return true
+  const { action } = JSON.parse(approval.subject) as { action: JsonObject }
+  return PLANNED.every(
+    (member) =>
+      canonicalJson(action[member] ?? null) ===
+      canonicalJson(describeAction(plan.action)[member] ?? null),
+  )
+}
+
+const PLANNED = ['name', 'target', 'effects', 'objects', 'destinations']

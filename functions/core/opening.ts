@@ -1,7 +1,7 @@
 // What a caller may open: the bindings of each target asked for, united, narrowed to the scope. All
 // targets are granted, or none.
 import { canonicalJson } from './audit.ts'
-import { bindingEnd, matchBindings } from './binding.ts'
+import { bindingEnd, expandBinding, matchBindings } from './binding.ts'
 import type { Parties } from './delegation.ts'
 import type { Failure } from './failure.ts'
 import { narrowGrants, smallestLimits, uniteBindings } from './grants.ts'
@@ -14,12 +14,14 @@ import { fail, ok, type Result } from './result.ts'
 import type { ScopeItem } from './scope.ts'
 import type { TargetGrant } from './session.ts'
 import type { Conditions, PolicySnapshot } from './snapshot.ts'
+import { TOKEN_TYPES } from './token.ts'
 
 /** What is asked for, and by whom (verified). */
 export type OpeningRequest = Omit<Parties, 'sub' | 'act'> & {
   readonly targets: readonly string[]
   readonly scope: readonly ScopeItem[] | null
   readonly intent: AgentIntent | null
+  readonly requestedType: string
 }
 
 export type Opening = {
@@ -41,6 +43,8 @@ export type OpeningPolicy = {
   readonly snapshot: PolicySnapshot
   readonly conditions: Conditions
   readonly now: Seconds
+  /** Generations below a root. */
+  readonly maxDelegationDepth: number
 }
 
 /** Administration is a target that needs no record (design/api.md, Administration). */
@@ -58,6 +62,11 @@ export function findTarget(
 ): Pick<TargetPolicy, 'name' | 'type' | 'labels'> | null {
   if (name === ADMIN_TARGET) return adminTarget
   return snapshot.targets.get(name)?.policy ?? null
+}
+
+/** What bindings of a target have to say that they deliver. */
+export function deliveryOf(name: string, snapshot: PolicySnapshot): BindingPolicy['delivery'] {
+  return snapshot.targets.get(name)?.minting === undefined ? 'session' : 'credential'
 }
 
 export function openTargets(
@@ -106,8 +115,9 @@ function allowingBindings(
   if (matched.denies.length > 0) {
     return fail({ kind: 'invalid_target', reason: 'denied_by_binding', target: name })
   }
-  const allows = matched.allows.filter((binding) => binding.delivery === 'session')
-  if (allows.length > 0) return ok(allows)
+  const delivery = deliveryOf(name, policy.snapshot)
+  const allows = matched.allows.filter((binding) => binding.delivery === delivery)
+  if (allows.length > 0) return ok(allows.map((binding) => expandBinding(binding, facts)))
   const reason = matched.allows.length === 0 ? 'no_binding' : 'delivery'
   return fail({ kind: 'invalid_target', reason, target: name })
 }
@@ -126,10 +136,10 @@ function sessionTerms(
   if (united.intentRequired && request.intent === null) {
     return fail({ kind: 'invalid_authorization_details', reason: 'intent_required' })
   }
-  const ends = [now + united.ttlSeconds, ...matched.map(bindingEnd)]
   const expiresAt = Math.min(
-    ...ends,
-    ...request.attestations.map((one) => attestationEnd(one, now)),
+    now + united.ttlSeconds,
+    ...matched.map(bindingEnd),
+    ...attestationEnds(request, matched, now),
   )
   if (expiresAt <= now)
     return fail({ kind: 'attestation_rejected', role: 'subject', reason: 'expired' })
@@ -144,8 +154,20 @@ function sessionTerms(
   })
 }
 
+/** None where a credential is handed over, which every binding lets work for longer. A handle never does. */
+export function attestationEnds(
+  { attestations, requestedType }: OpeningRequest,
+  held: readonly BindingPolicy[],
+  now: Seconds,
+): readonly Seconds[] {
+  const mayOutlive =
+    requestedType !== TOKEN_TYPES.accessToken &&
+    held.every((binding) => binding.may_outlive_subject === true)
+  return mayOutlive ? [] : attestations.map((one) => attestationEnd(one, now))
+}
+
 /** The attestation's own end; one that was accepted within the clock skew ends with the skew. */
-export function attestationEnd({ expiresAt }: Identity, now: Seconds): Seconds {
+function attestationEnd({ expiresAt }: Identity, now: Seconds): Seconds {
   if (expiresAt === null) return Infinity
   return expiresAt > now ? expiresAt : expiresAt + CLOCK_SKEW_SECONDS
 }
@@ -193,6 +215,9 @@ export function openingHash(request: OpeningRequest, hashing: Hashing): string {
       on_behalf_of: request.parent === null ? (request.onBehalfOf?.identity ?? null) : null,
       parent: request.parent?.sid ?? null,
       ...describeOpening({ ...request, targets: [...request.targets].sort() }),
+      ...(request.requestedType === TOKEN_TYPES.accessToken
+        ? {}
+        : { requested_token_type: request.requestedType }),
       // Parsed JSON by construction.
       intent: request.intent as unknown as JsonObject | null,
     }),

@@ -89,7 +89,11 @@ export type BindingPolicy = Common & {
   readonly allow_impersonation?: boolean
   /** Methods whose workloads may be sub-agents of a session that this opened. */
   readonly delegate_to?: readonly string[]
+  /** Generations below a session that this opened; the smallest of all that hold for it. */
+  readonly max_depth?: number
   readonly delivery: 'session' | 'credential'
+  /** What is handed over may work for longer than the attestation that asked for it. */
+  readonly may_outlive_subject?: boolean
   /** What handles are bound to: with `dpop` and `mtls` asked for by two bindings, to both. */
   readonly require_proof?: 'none' | ProofKind
   readonly intent?: {

@@ -37,6 +37,26 @@ export interface HandleSigner {
   sign(claims: Readonly<Record<string, unknown>>): Promise<string>
 }
 
+/** The longest life of anything signed with the federation keys. */
+export const MAX_FEDERATION_SECONDS = 300
+
+/** `typ` of what federation keys sign; never that of a handle. `JWT` is for clouds that know no other. */
+export type FederationTyp = 'JWT' | 'oauth-id-jag+jwt' | 'txntoken+jwt'
+
+/**
+ * Signs what other systems verify under `ISSUER/federation`, with keys that sign nothing else. Such a token
+ * is never accepted by this broker.
+ */
+export interface FederationSigner {
+  /** `ISSUER/federation`, which is the `iss` of every token whatever the claims say. */
+  readonly issuer: string
+  /**
+   * A compact JWS, ES256, with the current `kid`. `exp` is required; rejects with a RangeError if it is
+   * not within MAX_FEDERATION_SECONDS from now, or if `aud` is not one string.
+   */
+  sign(claims: Readonly<Record<string, unknown>>, typ: FederationTyp): Promise<string>
+}
+
 /** Verifies handles of this broker, and nothing else. */
 export interface HandleVerifier {
   /** The claims of a handle whose signature, type, issuer key and expiry hold at `now`. */

@@ -20,6 +20,7 @@ import {
 import { describeTightening } from './self-tightening.ts'
 import type { Tightening } from './session-state.ts'
 import type { PolicySnapshot, PolicySource } from './snapshot.ts'
+import type { Withdraw } from './withdrawn.ts'
 
 /**
  * How old a token may be: as old as the oldest session there can be. What is older concerns none, and
@@ -37,9 +38,15 @@ export type ReceiveDeps = {
   readonly ids: Ids
   readonly hashing: Hashing
   readonly isKilled: () => boolean
+  readonly withdraw: Withdraw
 }
 
-export type ReceiveRequest = { readonly token: string; readonly source: string | null }
+export type ReceiveRequest = {
+  readonly token: string
+  /** The bearer token that came with the request, not verified. */
+  readonly authorization: string | null
+  readonly source: string | null
+}
 export type ReceiveRefusal =
   | { readonly kind: 'set'; readonly fault: SetFault }
   | { readonly kind: 'failure'; readonly failure: Failure }
@@ -64,7 +71,7 @@ export async function receiveEvent(
   if (!issuer.ok) return { kind: 'set', fault: issuer.failure }
   try {
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-      const outcome = await attempt(request.token, issuer.value, decisionId, deps)
+      const outcome = await attempt(request, issuer.value, decisionId, deps)
       if (outcome === null) return null
       if (outcome === 'policy_changed') continue
       return outcome.retry === true ? unavailable('verifier') : { kind: 'set', fault: outcome }
@@ -78,14 +85,14 @@ export async function receiveEvent(
 
 /** What one attempt found out. */
 async function attempt(
-  token: string,
+  request: ReceiveRequest,
   issuer: string,
   decisionId: string,
   deps: ReceiveDeps,
 ): Promise<SetFault | 'policy_changed' | null> {
   let snapshot = await deps.policy.current()
   if (believersIn(issuer, snapshot).length === 0) snapshot = await deps.policy.refreshLimited()
-  const verified = await verify(token, believersIn(issuer, snapshot))
+  const verified = await verify(request, believersIn(issuer, snapshot))
   if (!verified.ok && verified.failure.authenticated !== true) return verified.failure
   // The policy as it is now, or a method that was just removed would still be listened to.
   const { revision } = await deps.records.readPolicyState()
@@ -93,7 +100,7 @@ async function attempt(
     await deps.policy.refresh(revision - 1)
     return 'policy_changed'
   }
-  const about = { issuer, token, decisionId, revision }
+  const about = { issuer, token: request.token, decisionId, revision }
   if (!verified.ok) return refused(verified.failure, about, deps)
   const [first] = verified.value
   if (first === undefined) return UNKNOWN_TRANSMITTER
@@ -124,13 +131,13 @@ type BelievedSet = { readonly method: string; readonly set: VerifiedSet }
 
 /** Several methods may believe one transmitter, each about its own identities. One acceptance suffices. */
 async function verify(
-  token: string,
+  { token, authorization }: ReceiveRequest,
   believers: readonly Believer[],
 ): Promise<Result<readonly BelievedSet[], SetFault>> {
   const accepted: BelievedSet[] = []
   let fault = UNKNOWN_TRANSMITTER
   for (const { name, transmitter } of believers) {
-    const verified = await transmitter.verify(token)
+    const verified = await transmitter.verify(token, authorization)
     if (verified.ok) accepted.push({ method: name, set: verified.value })
     else if (verified.failure.retry === true || fault.retry !== true) fault = verified.failure
   }
@@ -168,8 +175,12 @@ async function record(
     })),
     tightening,
   })
+  if (recorded === 'policy_changed') return recorded
   // What was delivered twice has been taken care of (RFC 8935 §2).
-  return recorded === 'policy_changed' ? recorded : null
+  if (recorded === 'recorded' && tightening !== null && tightening.to !== 'narrowed') {
+    await deps.withdraw({ decisionId: about.decisionId, sessionId: null })
+  }
+  return null
 }
 
 function eventOf(

@@ -4,9 +4,11 @@ import type { Approval, ApprovalState } from './approval.ts'
 import type { EventDraft } from './audit.ts'
 import type { LimitName } from './failure.ts'
 import type { HistoryEntry } from './intent.ts'
+import type { HandedOver } from './minting.ts'
 import type { BindingPolicy, Effect, LimitsPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
 import type { SingleUse } from './proof.ts'
+import type { EndedHolders } from './withdrawal.ts'
 import type { Revocable } from './security-event.ts'
 import type { Restorable, Tightening } from './session-state.ts'
 import type { DescribedSession, Session, SessionUsage, Spend } from './session.ts'
@@ -28,8 +30,10 @@ export type ExchangeRead = PolicyState & {
   /** The session that was asked for as the parent; null when none was, or there is none. */
   readonly parent: ParentRead | null
   /** The newest approval of this exchange, when `approvalHash` was asked for and one exists. */
-  readonly approval: StoredApproval | null
+  readonly approval: OpeningApproval | null
 }
+
+export type HandedOverRead = PolicyState & { readonly credentials: readonly HandedOver[] }
 
 export type ParentRead = {
   readonly session: Session
@@ -43,6 +47,9 @@ export type StoredApproval = Approval & {
   readonly sessionId: string | null
 }
 
+/** `subject`: that of its ApprovalWrite. */
+export type OpeningApproval = StoredApproval & { readonly subject: string }
+
 export type DecisionWrite = {
   readonly event: EventDraft
   /** Session the events belong to: the chain. */
@@ -53,8 +60,16 @@ export type DecisionWrite = {
   readonly revocable?: readonly Revocable[]
   /** Consumed with the decision. */
   readonly approvalId: string | null
+  /** What is handed over below a session spends from it and from all above it, as an action would. */
+  readonly spendAbove?: {
+    readonly ancestors: readonly string[]
+    readonly writes: 0 | 1
+    readonly shared: SharedSpend
+  }
   /** The decision stands only on this policy (RACE-5). */
   readonly expectedRevision: number
+  /** The grant of a handle, which is signed by then: recorded with the decision, or neither is. */
+  readonly opens?: HandleGrant
 }
 
 /** `replayed` is of an attestation, `proof_replayed` of a proof. */
@@ -65,12 +80,16 @@ export type DecisionResult =
   | 'proof_replayed'
   | 'policy_changed'
   | 'approval_used'
+  | 'exhausted'
+  | 'parent_changed'
 
-export type GrantWrite = {
-  readonly event: EventDraft
-  readonly session: Session
+export type HandleGrant = { readonly event: EventDraft; readonly session: Session }
+
+/** Of a credential, which was minted since the decision. */
+export type GrantWrite = HandleGrant & {
   /** As for the decision: an event may have come in between. */
   readonly revocable?: readonly Revocable[]
+  readonly credential: HandedOver
 }
 
 export type ActionRead = PolicyState & {
@@ -146,6 +165,8 @@ export type OutcomeWrite = {
   readonly isShared: boolean
   readonly usedBytes: number
   readonly usedRows: number
+  /** What was handed over by the action. */
+  readonly credential?: HandedOver
 }
 
 export type ApprovalWrite = {
@@ -168,6 +189,7 @@ export interface Records {
   }): Promise<ExchangeRead>
   /** Writes the decision event, consuming single-use keys and approval in the same atomic write. */
   recordDecision(write: DecisionWrite): Promise<DecisionResult>
+  /** Throws StoreUnavailable where what was minted must not be given out any more. */
   recordGrant(write: GrantWrite): Promise<void>
   readAction(query: {
     readonly sessionId: string
@@ -197,5 +219,11 @@ export interface Records {
   /** Where nothing else is written: false when one of them was used before, and then none is consumed. */
   consume(singleUse: readonly SingleUse[]): Promise<boolean>
   readPolicyState(): Promise<PolicyState>
+  /** What a session and those below it handed over, and has not expired: no more than a page of it. */
+  readHandedOver(sessionId: string): Promise<HandedOverRead>
+  /** At that target; while the kill switch is engaged, everybody who holds anything. */
+  readEndedHolders(target: string): Promise<EndedHolders>
+  /** The session that handed over the credential of that hash. */
+  findCredential(sha256: string): Promise<string | null>
   readSession(sessionId: string): Promise<DescribedSession | null>
 }

@@ -40,7 +40,8 @@ export type VerifiedSet = {
 export type Transmitter = {
   /** `iss` of its tokens. */
   readonly issuer: string
-  verify(token: string): Promise<Result<VerifiedSet, SetFault>>
+  /** `authorization`: the bearer token that came with the request, null without one. */
+  verify(token: string, authorization: string | null): Promise<Result<VerifiedSet, SetFault>>
 }
 
 export type Consequence =

@@ -95,6 +95,8 @@ const NOT_THE_AGENTS: ReadonlySet<string> = new Set([
   'target_removed',
   'no_binding',
   'denied_by_binding',
+  'not_delegated',
+  'too_deep',
   'intent_required',
   'log_only',
 ])

@@ -49,6 +49,8 @@ export type Session = {
   readonly lineage: Lineage | null
   readonly intent: AgentIntent | null
   readonly grants: readonly TargetGrant[]
+  /** `credential`: what it opened with was handed over, and it has no handle. */
+  readonly delivery: 'session' | 'credential'
   /** Scope as granted, space-delimited. */
   readonly scope: string
   readonly limits: SessionLimits
@@ -71,8 +73,13 @@ export type Session = {
   readonly attestedOrigin: JsonObject | null
 }
 
-/** A session and the event that last changed its state; null while it is as it was opened. */
-export type DescribedSession = Session & { readonly change: EventDraft | null }
+/** A session for those who look at it. */
+export type DescribedSession = Session & {
+  /** The event that last changed its state; null while it is as it was opened. */
+  readonly change: EventDraft | null
+  /** Without those it descends from. */
+  readonly ownState: SessionState
+}
 
 /** What one action takes from the session's budgets, all in one atomic write. */
 export type Spend = {

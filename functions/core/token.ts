@@ -16,7 +16,18 @@ export const TOKEN_TYPES = {
   mtls: 'urn:sallyport:token-type:mtls',
   /** An identity assertion authorization grant: taken as `assertion` and nowhere else. */
   idJag: 'urn:ietf:params:oauth:token-type:id-jag',
+  /** Only ever asked for. */
+  awsCredentials: 'urn:sallyport:token-type:aws-credentials',
+  txnToken: 'urn:ietf:params:oauth:token-type:txn_token',
 } as const
+
+/** What an exchange can answer with: a handle, or what a target hands over. */
+export const REQUESTED_TOKEN_TYPES: readonly string[] = [
+  TOKEN_TYPES.accessToken,
+  TOKEN_TYPES.awsCredentials,
+  TOKEN_TYPES.idJag,
+  TOKEN_TYPES.txnToken,
+]
 
 /** Token types that an attestation may have: those of the auth-methods family, which a test holds equal. */
 export const ATTESTATION_TOKEN_TYPES: readonly string[] = [

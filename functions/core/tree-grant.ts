@@ -1,6 +1,6 @@
 // What the bindings grant to the last of a chain of agents, each of which was let in by the one before it:
 // the root's bindings, as far as they name every method of the chain, and nobody's deny.
-import { matchBindings } from './binding.ts'
+import { expandBinding, matchBindings } from './binding.ts'
 import type { OnBehalfOf } from './delegation.ts'
 import { type UnitedBindings, uniteBindings } from './grants.ts'
 import type { JsonObject } from './identity.ts'
@@ -20,6 +20,7 @@ export type TreeFacts = {
   /** What is asked for, as each of the chain declared it: the root's first, the last one's last. */
   readonly requests: readonly JsonObject[]
   readonly target: Pick<TargetPolicy, 'name' | 'type' | 'labels'>
+  readonly delivery: BindingPolicy['delivery']
   readonly now: Seconds
 }
 
@@ -36,7 +37,7 @@ export function treeGrant(
   bindings: readonly BindingPolicy[],
   facts: TreeFacts,
   conditions: Conditions,
-): Result<TreeGrant, 'denied_by_binding' | 'no_binding' | 'not_delegated'> {
+): Result<TreeGrant, 'denied_by_binding' | 'no_binding' | 'not_delegated' | 'too_deep'> {
   const { root, below, onBehalfOf, requests, target, now } = facts
   // Whoever acts below the root acts for its user too, and was attested itself.
   const asActor = onBehalfOf === null ? null : ({ ...onBehalfOf, relation: 'delegation' } as const)
@@ -57,12 +58,13 @@ export function treeGrant(
     const others = below.slice(0, level).map((link) => matchedBy(link, asActor, request))
     return {
       isDenied: [ofRoot, ...others].some(({ denies }) => denies.length > 0),
-      allows: ofRoot.allows.filter(({ delivery }) => delivery === 'session'),
+      allows: ofRoot.allows.filter((binding) => binding.delivery === facts.delivery),
     }
   })
   if (levels.some(({ isDenied }) => isDenied)) return fail('denied_by_binding')
   if (levels.some(({ allows }) => allows.length === 0)) return fail('no_binding')
   const held = [...new Set(levels.flatMap(({ allows }) => allows))]
+  if (held.some(({ max_depth: depth = Infinity }) => below.length > depth)) return fail('too_deep')
   const delegating = held.filter(
     (binding) =>
       levels.every(({ allows }) => allows.includes(binding)) &&
@@ -72,7 +74,10 @@ export function treeGrant(
   return ok({
     united: uniteBindings(held),
     held,
-    delegated: delegating.flatMap(({ grants }) => grants),
+    // In the words of the root, whose bindings these are.
+    delegated: delegating.flatMap(
+      (binding) => expandBinding(binding, { claims: root.claims, onBehalfOf }).grants,
+    ),
     names: delegating.map(({ name }) => name),
   })
 }

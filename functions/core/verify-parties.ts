@@ -36,7 +36,7 @@ export async function verifyParties(
     if (!subject.ok) return fail(refusedAs('subject', subject.failure))
     if (actor?.ok === false) return fail(refusedActor(request, actor.failure))
     if (client !== null && !isClient(client)) return fail(NOT_A_CLIENT)
-    return partiesOf(subject.value, actor?.value ?? null, deps.issuer)
+    return partiesOf(subject.value, actor?.value ?? null, deps)
   })
 }
 
@@ -83,7 +83,7 @@ async function verifyBelow(
   return unlessChanged(snapshot, deps, () => {
     if (!actor.ok) return fail(refusedAs('actor', actor.failure))
     if (client !== null && !isClient(client)) return fail(NOT_A_CLIENT)
-    return partiesBelow(handle.value, actor.value, deps.issuer)
+    return partiesBelow(handle.value, actor.value, deps)
   })
 }
 

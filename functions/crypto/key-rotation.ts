@@ -10,8 +10,10 @@ export const RELOAD_SECONDS = PUBLISH_LEAD_SECONDS / 2
 export type RotationTimes = {
   /** A key signs for about this long. */
   readonly rotationSeconds: number
-  /** The longest life of a handle. */
-  readonly maxHandleSeconds: number
+  /** How long a key is published before it signs: at least PUBLISH_LEAD_SECONDS, more for slow caches. */
+  readonly leadSeconds: number
+  /** The longest life of what it signs. */
+  readonly maxTokenSeconds: number
 }
 
 export type KeyTimes = { readonly activeFrom: Seconds; readonly retireAt: Seconds }
@@ -21,21 +23,21 @@ export type KeyTimes = { readonly activeFrom: Seconds; readonly retireAt: Second
  * the change goes on signing with the old key for the lead of the new one.
  */
 export function retirementOf(activeFrom: Seconds, times: RotationTimes): Seconds {
-  return activeFrom + 2 * times.rotationSeconds + times.maxHandleSeconds + CLOCK_SKEW_SECONDS
+  return activeFrom + 2 * times.rotationSeconds + times.maxTokenSeconds + CLOCK_SKEW_SECONDS
 }
 
-/** The newest key that is active and outlives a handle signed now; keys are in order of `activeFrom`. */
+/** The newest key that is active and outlives a token signed now; keys are in order of `activeFrom`. */
 export function signingKeyAt<K extends KeyTimes>(
   keys: readonly K[],
   now: Seconds,
   times: RotationTimes,
 ): K | null {
-  const lastUse = now + times.maxHandleSeconds + CLOCK_SKEW_SECONDS
+  const lastUse = now + times.maxTokenSeconds + CLOCK_SKEW_SECONDS
   return keys.findLast((key) => key.activeFrom <= now && lastUse <= key.retireAt) ?? null
 }
 
 /**
- * The keys that verify and are published: those to come, and those whose last handle may still live. A key
+ * The keys that verify and are published: those to come, and those whose last token may still live. A key
  * that was followed by another signs at most until every isolate has read the set again.
  */
 export function publishedKeysAt<K extends KeyTimes>(
@@ -45,11 +47,11 @@ export function publishedKeysAt<K extends KeyTimes>(
 ): readonly K[] {
   return keys.filter((key, i) => {
     const next = keys[i + 1]
-    const lastHandle =
+    const lastToken =
       next === undefined
         ? key.retireAt
-        : next.activeFrom + PUBLISH_LEAD_SECONDS + times.maxHandleSeconds + CLOCK_SKEW_SECONDS
-    return now < Math.min(key.retireAt, lastHandle)
+        : next.activeFrom + PUBLISH_LEAD_SECONDS + times.maxTokenSeconds + CLOCK_SKEW_SECONDS
+    return now < Math.min(key.retireAt, lastToken)
   })
 }
 
@@ -64,6 +66,7 @@ export function slotToFill(
   times: RotationTimes,
 ): Seconds | null {
   const grid = PUBLISH_LEAD_SECONDS
+  const lead = times.leadSeconds
   if (signingKeyAt(usable, now, times) === null) {
     // Nothing can sign: a key that is active at once. A slot may be held by a row that this KEK cannot open.
     let slot = Math.floor(now / grid) * grid
@@ -71,6 +74,6 @@ export function slotToFill(
     return slot
   }
   const newest = usable.at(-1)
-  if (newest === undefined || newest.activeFrom + times.rotationSeconds > now + grid) return null
-  return Math.ceil((now + grid) / grid) * grid
+  if (newest === undefined || newest.activeFrom + times.rotationSeconds > now + lead) return null
+  return Math.ceil((now + lead) / grid) * grid
 }

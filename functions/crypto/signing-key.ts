@@ -1,11 +1,9 @@
 // One ES256 signing key: made, sealed under the KEK, opened again. What verifies is derived from what was
 // sealed, never from the public half beside it: whoever can write to the store cannot add a key of theirs.
-import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { JsonObject } from '../core/identity.ts'
 import type { Seconds } from '../core/ports.ts'
-import { HANDLE_TYPE } from '../core/token.ts'
-import type { SigningKeyRow } from '../store/contract.ts'
+import type { KeyPurpose, SigningKeyRow } from '../store/contract.ts'
 import type { Sealer } from './seal.ts'
 
 export const ES256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -22,8 +20,6 @@ export type SigningKey = {
   readonly publicJwk: JsonObject
   readonly privateKey: ImportedKey
   readonly publicKey: ImportedKey
-  /** The encoded JOSE header of every handle of this key, with its dot. */
-  readonly headerSegment: string
 }
 
 export type OpenedKey = {
@@ -38,6 +34,7 @@ type PrivateCoordinates = { readonly x: string; readonly y: string; readonly d: 
 /** A fresh key as a row; the private half leaves this function only sealed. */
 export async function generateSigningKey(
   sealer: Sealer,
+  purpose: KeyPurpose,
   times: Pick<SigningKeyRow, 'createdAt' | 'activeFrom' | 'retireAt'>,
 ): Promise<SigningKeyRow> {
   const pair = await crypto.subtle.generateKey(ES256, true, ['sign', 'verify'])
@@ -48,9 +45,9 @@ export async function generateSigningKey(
   const kid = thumbprint(coordinates)
   return {
     kid,
-    purpose: 'handle',
+    purpose,
     publicJwk: publicJwk(coordinates, kid),
-    sealedPrivateJwk: await sealer.seal(purposeOf(kid), JSON.stringify(coordinates)),
+    sealedPrivateJwk: await sealer.seal(sealedFor(purpose, kid), JSON.stringify(coordinates)),
     ...times,
   }
 }
@@ -60,7 +57,7 @@ export async function openSigningKey(
   sealer: Sealer,
   row: SigningKeyRow,
 ): Promise<OpenedKey | null> {
-  const opened = await sealer.open(purposeOf(row.kid), row.sealedPrivateJwk)
+  const opened = await sealer.open(sealedFor(row.purpose, row.kid), row.sealedPrivateJwk)
   if (opened === null) return null
   const coordinates = coordinatesOf(JSON.parse(opened.plaintext))
   if (coordinates === null || thumbprint(coordinates) !== row.kid) return null
@@ -70,7 +67,6 @@ export async function openSigningKey(
     crypto.subtle.importKey('jwk', { ...jwk, d: coordinates.d }, ES256, false, ['sign']),
     crypto.subtle.importKey('jwk', jwk, ES256, false, ['verify']),
   ])
-  const header = JSON.stringify({ alg: 'ES256', typ: HANDLE_TYPE, kid: row.kid })
   return {
     key: {
       kid: row.kid,
@@ -79,7 +75,6 @@ export async function openSigningKey(
       publicJwk: publicJwk(coordinates, row.kid),
       privateKey,
       publicKey,
-      headerSegment: `${Buffer.from(header).toString('base64url')}.`,
     },
     sealed: row.sealedPrivateJwk,
     isStale: opened.usedPrevious,
@@ -89,15 +84,16 @@ export async function openSigningKey(
 /** The same private key under the current KEK; null when it does not open any more. */
 export async function resealSigningKey(
   sealer: Sealer,
-  kid: string,
-  sealed: string,
+  { purpose, kid, sealedPrivateJwk }: Pick<SigningKeyRow, 'purpose' | 'kid' | 'sealedPrivateJwk'>,
 ): Promise<string | null> {
-  const opened = await sealer.open(purposeOf(kid), sealed)
-  return opened === null ? null : sealer.seal(purposeOf(kid), opened.plaintext)
+  const label = sealedFor(purpose, kid)
+  const opened = await sealer.open(label, sealedPrivateJwk)
+  return opened === null ? null : sealer.seal(label, opened.plaintext)
 }
 
-function purposeOf(kid: string): string {
-  return `signing-key:${kid}`
+/** Authenticated with the key: a row that is given another purpose does not open. */
+function sealedFor(purpose: KeyPurpose, kid: string): string {
+  return purpose === 'handle' ? `signing-key:${kid}` : `${purpose}-key:${kid}`
 }
 
 function publicJwk({ x, y }: PrivateCoordinates, kid: string): JsonObject {

@@ -1,6 +1,5 @@
 // Who administers: SALLYPORT_ADMIN_TOKEN while it is set, or a handle for the built-in target
 // `sallyport-admin` whose grants name the role. Attestations are accepted on the exchange only.
-import { timingSafeEqual } from 'node:crypto'
 import { currentGrant } from '../core/current-grant.ts'
 import type { Failure } from '../core/failure.ts'
 import { grantsAllow } from '../core/grants.ts'
@@ -16,6 +15,7 @@ import type { Records } from '../core/records.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { Conditions, PolicySource } from '../core/snapshot.ts'
 import { targetUrl } from '../core/target-url.ts'
+import { isSameSecret } from '../crypto/same-secret.ts'
 import { ADMIN_ROLES, type AdminRole } from '../policy/admin-target.ts'
 import type { RequestFacts } from '../platform.ts'
 import { readHandle } from './authorization.ts'
@@ -46,19 +46,10 @@ export async function authenticateAdmin(
   if (presented.value === null) return fail({ kind: 'unauthenticated' })
   const { scheme, token } = presented.value
   const { adminToken, hashing } = deps
-  if (adminToken !== null && scheme === 'Bearer' && isSame(token, adminToken, hashing)) {
+  if (adminToken !== null && scheme === 'Bearer' && isSameSecret(token, adminToken, hashing)) {
     return ok({ name: 'admin-token', roles: ADMIN_ROLES, sessionId: null })
   }
   return adminOfHandle(presented.value, deps)
-}
-
-/** Compares hashes of equal length, so that no prefix is learnt from the time (ADM-4). */
-function isSame(presented: string, wanted: string, hashing: Hashing): boolean {
-  const encoder = new TextEncoder()
-  return timingSafeEqual(
-    encoder.encode(hashing.sha256Hex(presented)),
-    encoder.encode(hashing.sha256Hex(wanted)),
-  )
 }
 
 async function adminOfHandle(

@@ -12,7 +12,7 @@ export type Presented = {
 }
 
 /** RFC 6750 §2.1 b68token. */
-const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
+export const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
 
 /** The one header line of that name; null when absent; a failure when there are several or a comma. */
 export function singleHeader(facts: RequestFacts, name: string): Result<string | null, Failure> {

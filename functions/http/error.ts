@@ -105,6 +105,8 @@ function oauthShape(failure: Failure, grantType: string): OAuthShape {
       }
     case 'access_denied':
       return { status: 400, error: 'access_denied', description: 'The declared intent was denied.' }
+    case 'mint_refused':
+      return { status: 400, error: 'invalid_request', description: mintText(failure) }
     case 'authorization_pending':
       return {
         status: 400,
@@ -216,6 +218,12 @@ function malformedText(failure: Extract<Failure, { kind: 'malformed_request' }>)
     : `Malformed request: ${what} (${failure.parameter}).`
 }
 
+const NOT_MINTED = 'A credential cannot be made for what was asked'
+
+function mintText({ hint }: Extract<Failure, { kind: 'mint_refused' }>): string {
+  return hint === undefined ? `${NOT_MINTED}.` : `${NOT_MINTED}: ${hint}`
+}
+
 function approvalBody(approval: Approval): Record<string, unknown> {
   return {
     id: approval.id,
@@ -288,6 +296,13 @@ function problemShape(failure: Failure): ProblemShape {
           ...(failure.hint === undefined ? {} : { hint: failure.hint }),
           ...(failure.ruleId === undefined ? {} : { rule_id: failure.ruleId }),
         },
+      }
+    case 'mint_refused':
+      return {
+        status: 403,
+        code: 'not_granted',
+        title: NOT_MINTED,
+        ...(failure.hint === undefined ? {} : { extra: { hint: failure.hint } }),
       }
     case 'approval_required':
       return {

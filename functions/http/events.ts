@@ -4,6 +4,7 @@ import type { Ids } from '../core/ports.ts'
 import { receiveEvent, type ReceiveDeps, type ReceiveRefusal } from '../core/receive-event.ts'
 import type { SetFault } from '../core/security-event.ts'
 import type { RequestFacts } from '../platform.ts'
+import { readAuthorization } from './authorization.ts'
 import { NO_STORE, problemAnswer, toResponse } from './error.ts'
 import { readText } from './form.ts'
 import { sourceOf } from './source.ts'
@@ -30,8 +31,18 @@ export async function handleEvents(
     return refusal({ err: 'invalid_request', reason: 'malformed' }, isLarge ? 413 : 400)
   }
   const source = sourceOf(facts.clientAddress)
-  const refused = await receiveEvent({ token: body.value.trim(), source }, decisionId, deps)
+  const refused = await receiveEvent(
+    { token: body.value.trim(), authorization: bearerOf(facts), source },
+    decisionId,
+    deps,
+  )
   return refused === null ? taken(decisionId) : answer(refused, decisionId)
+}
+
+/** SSF calls it `authorization_header`: what the transmitter was told to send with each event. */
+function bearerOf(facts: RequestFacts): string | null {
+  const presented = readAuthorization(facts)
+  return presented.ok && presented.value?.scheme === 'Bearer' ? presented.value.value : null
 }
 
 function taken(decisionId: string): Response {

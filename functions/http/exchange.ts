@@ -64,14 +64,17 @@ function answer(
   grant: ExchangeGrant,
   of: { readonly decisionId: string; readonly issuer: string; readonly grantType: GrantType },
 ): Response {
-  const { session } = grant
+  const { session, credential } = grant
   const { decisionId, issuer, grantType } = of
   const targets = session.grants.map(({ target }) => [target, targetUrl(issuer, target)])
   const body = {
-    access_token: grant.handle,
+    access_token: grant.token,
+    ...credential?.members,
     // RFC 8693 §2.2.1; RFC 6749 §5.1 knows no such member.
-    ...(grantType === JWT_BEARER_GRANT ? {} : { issued_token_type: TOKEN_TYPES.accessToken }),
-    token_type: session.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP',
+    ...(grantType === JWT_BEARER_GRANT
+      ? {}
+      : { issued_token_type: credential?.tokenType ?? TOKEN_TYPES.accessToken }),
+    token_type: tokenType(grant),
     expires_in: grant.expiresInSeconds,
     scope: session.scope,
     ...(session.intent === null ? {} : { authorization_details: [session.intent] }),
@@ -80,9 +83,18 @@ function answer(
       targets: Object.fromEntries(targets) as Record<string, string>,
       decision_id: decisionId,
       policy_revision: session.policyRevision,
+      ...(credential === undefined
+        ? {}
+        : { delivery: 'credential', credential: credential.record }),
     },
   }
   return new Response(JSON.stringify(body), {
     headers: { 'content-type': 'application/json', ...NO_STORE },
   })
+}
+
+/** RFC 8693 §2.2.1: what is handed over is no access token of this broker. */
+function tokenType({ credential, session }: ExchangeGrant): 'N_A' | 'DPoP' | 'Bearer' {
+  if (credential !== undefined) return 'N_A'
+  return session.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
 }

@@ -3,14 +3,18 @@
 import { act, type ActionDeps } from '../core/action.ts'
 import type { Failure } from '../core/failure.ts'
 import type { JsonObject } from '../core/identity.ts'
+import type { ExchangeDeps } from '../core/exchange.ts'
+import type { PresentedHandle } from '../core/presented-handle.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { RequestFacts } from '../platform.ts'
 import { readHandle, singleHeader } from './authorization.ts'
-import { problemAnswer, toResponse } from './error.ts'
+import { problemAnswer, toResponse, type WireAnswer } from './error.ts'
 import type { RawHttpRequest } from '../actions/http.ts'
 import type { HttpAnswer } from '../targets/http.ts'
 
 const PREFIX = '/t/'
+/** Of a target that hands over credentials; of any other a path like all of its own. */
+const CREDENTIALS = /^\/t\/[^/?]*\/credentials(\?|$)/
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
 /** RFC 9110 §9.3.1 gives a body of these no meaning; none is passed on. */
 const WITHOUT_BODY = ['GET', 'HEAD']
@@ -23,18 +27,50 @@ export function isGatewayTarget(rawTarget: string): boolean {
 export async function handleAction(
   request: Request,
   facts: RequestFacts,
-  deps: ActionDeps,
+  deps: ActionDeps & ExchangeDeps,
 ): Promise<Response> {
   const decisionId = deps.ids.fresh('dec')
-  const answered = await run(request, facts, decisionId, deps)
+  const isForCredentials = CREDENTIALS.test(facts.rawTarget)
+  const answered =
+    isForCredentials && request.method === 'GET'
+      ? await runCredentials(request, facts, decisionId, deps)
+      : await run(request, facts, decisionId, deps)
   if (!answered.ok) {
     const wire = problemAnswer(answered.failure, decisionId)
+    // At every target, so that nobody learns by it what kind of target there is.
+    const message = isForCredentials ? { message: messageOf(wire.body) } : {}
     return withDecision(
-      toResponse({ ...wire, headers: withDiscovery(wire.headers, facts, deps) }),
+      toResponse({
+        ...wire,
+        headers: withDiscovery(wire.headers, facts, deps),
+        body: { ...wire.body, ...message },
+      }),
       decisionId,
     )
   }
   return withDecision(toHttp(answered.value), decisionId)
+}
+
+/** What the AWS SDKs show of a refusal. */
+function messageOf({ title, hint }: WireAnswer['body']): string {
+  return typeof hint === 'string' ? `${String(title)}: ${hint}` : String(title)
+}
+
+/**
+ * At every target, whatever it is: who shows no handle learns no more here than at the exchange. A handle is
+ * used for an action, which of a target without such an endpoint is one like any other.
+ */
+async function runCredentials(
+  request: Request,
+  facts: RequestFacts,
+  decisionId: string,
+  deps: ActionDeps & ExchangeDeps,
+): Promise<Result<HttpAnswer, Failure>> {
+  const split = splitTarget(facts.rawTarget)
+  if (split === null) return fail({ kind: 'not_found' })
+  const { readCredentials } = await import('./credentials.ts')
+  const act = (handle: PresentedHandle) => run(request, facts, decisionId, deps, handle)
+  return readCredentials({ request, facts, ...split, decisionId, act }, deps)
 }
 
 async function run(
@@ -42,10 +78,11 @@ async function run(
   facts: RequestFacts,
   decisionId: string,
   deps: ActionDeps,
+  presented: PresentedHandle | null = null,
 ): Promise<Result<HttpAnswer, Failure>> {
   const split = splitTarget(facts.rawTarget)
   if (split === null) return fail({ kind: 'not_found' })
-  const handle = readHandle(request, facts, deps.issuer)
+  const handle = presented === null ? readHandle(request, facts, deps.issuer) : ok(presented)
   if (!handle.ok) return handle
   const origin = readDeclaredOrigin(facts)
   if (!origin.ok) return origin

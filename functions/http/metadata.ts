@@ -4,6 +4,7 @@ import { targetUrl } from '../core/target-url.ts'
 import {
   ATTESTATION_TOKEN_TYPES,
   JWT_BEARER_GRANT,
+  REQUESTED_TOKEN_TYPES,
   TOKEN_EXCHANGE_GRANT,
   TOKEN_TYPES,
 } from '../core/token.ts'
@@ -41,7 +42,9 @@ export function authorizationServerMetadata(
     // A handle of this broker is a subject only together with an actor.
     subject_token_types_supported: [...ATTESTATION_TOKEN_TYPES, TOKEN_TYPES.accessToken],
     actor_token_types_supported: ATTESTATION_TOKEN_TYPES,
-    requested_token_types_supported: [TOKEN_TYPES.accessToken],
+    requested_token_types_supported: REQUESTED_TOKEN_TYPES,
+    // ID-JAG §7.1: what clients of other authorization servers look for here.
+    identity_chaining_requested_token_types_supported: [TOKEN_TYPES.idJag],
     ...boundTokens(binding),
     service_documentation: `${issuer}/docs`,
   }

@@ -1,9 +1,12 @@
 // POST /introspect (RFC 7662) and POST /revoke (RFC 7009) for handles. An introspector sees its own
-// handle, or anything with the role `viewer`; holding a handle suffices to revoke it.
+// handle, or anything with the role `viewer`; holding a handle, or a credential that was handed over, suffices
+// to revoke it.
 import { actingIdentity } from '../core/delegation.ts'
-import { draftEvent } from '../core/events.ts'
+import { draftEvent, type EventFacts } from '../core/events.ts'
+import type { ExchangeLimits } from '../core/exchange-limits.ts'
 import type { Failure } from '../core/failure.ts'
-import type { Ids } from '../core/ports.ts'
+import { describeHandedOver } from '../core/minting.ts'
+import type { Hashing, Ids } from '../core/ports.ts'
 import {
   type PresentedDeps,
   type PresentedHandle,
@@ -15,14 +18,19 @@ import { fail, ok, type Result } from '../core/result.ts'
 import { effectsLost } from '../core/session-state.ts'
 import type { DescribedSession } from '../core/session.ts'
 import type { HandleClaims } from '../core/token.ts'
+import { describeWithdrawn, type Withdraw } from '../core/withdrawn.ts'
 import type { RequestFacts } from '../platform.ts'
 import { readHandle, singleHeader } from './authorization.ts'
 import { NO_STORE, oauthAnswer, toResponse } from './error.ts'
 import { readForm } from './form.ts'
+import { sourceOf } from './source.ts'
 
 export type TokenEndpointDeps = PresentedDeps & {
   readonly records: Records
   readonly ids: Ids
+  readonly hashing: Hashing
+  readonly limits: ExchangeLimits
+  readonly withdraw: Withdraw
   /** Whether the request carries an admin credential with the role `viewer` or more. */
   readonly isViewer: (request: Request, facts: RequestFacts) => Promise<boolean>
 }
@@ -96,28 +104,44 @@ export async function handleRevoke(
       if (!sent.ok) return sent
     }
     const verified = await deps.handles.verify(token.value, deps.clock.nowSeconds())
+    if (verified.ok) {
+      const { iss, sid, scope } = verified.value
+      if (iss !== deps.issuer) return ok(null)
+      return endByHolder({ sid, scope, identity: actingIdentity(verified.value), decisionId }, deps)
+    }
+    const slow = deps.limits.enter(sourceOf(facts.clientAddress))
+    if (slow !== null) return fail(slow)
+    const sid = await deps.records.findCredential(deps.hashing.sha256Hex(token.value))
     // An invalid token is already as revoked as can be (RFC 7009 §2.2).
-    if (!verified.ok || verified.value.iss !== deps.issuer) return ok(null)
-    const { sid, scope } = verified.value
-    const state = await deps.records.readPolicyState()
-    await deps.records.endSession(
-      sid,
-      draftEvent(
-        {
-          type: 'revocation',
-          decisionId,
-          sessionId: sid,
-          identity: actingIdentity(verified.value),
-          scope,
-          outcome: { verdict: 'revoked', by: 'holder' },
-          reason: 'revoked_by_holder',
-          policyRevision: state.revision,
-        },
-        deps,
-      ),
-    )
-    return ok(null)
+    return sid === null ? ok(null) : endByHolder({ sid, decisionId }, deps)
   })
+}
+
+/** The session ends at once. What was handed over in it works on wherever its `record` says so. */
+async function endByHolder(
+  ending: Pick<EventFacts, 'decisionId' | 'scope' | 'identity'> & { readonly sid: string },
+  deps: TokenEndpointDeps,
+): Promise<Result<Record<string, unknown> | null, Failure>> {
+  const { sid, ...whose } = ending
+  const { revision, credentials } = await deps.records.readHandedOver(sid)
+  const left = credentials.length === 0 ? {} : { credentials: credentials.map(describeHandedOver) }
+  await deps.records.endSession(
+    sid,
+    draftEvent(
+      {
+        type: 'revocation',
+        ...whose,
+        sessionId: sid,
+        outcome: { verdict: 'revoked', by: 'holder', ...left },
+        reason: 'revoked_by_holder',
+        policyRevision: revision,
+      },
+      deps,
+    ),
+  )
+  if (credentials.length === 0) return ok(null)
+  const withdrawn = await deps.withdraw({ decisionId: ending.decisionId, sessionId: sid })
+  return ok({ session: { id: sid, state: 'ended' }, ...left, ...describeWithdrawn(withdrawn) })
 }
 
 async function answering(

@@ -12,10 +12,12 @@ import {
   ATTESTATION_TOKEN_TYPES,
   isIdJagType,
   JWT_BEARER_GRANT,
+  REQUESTED_TOKEN_TYPES,
   TOKEN_EXCHANGE_GRANT,
   TOKEN_TYPES,
 } from '../core/token.ts'
 import { parseCompactJws } from '../crypto/jws.ts'
+import { parseDownstreamScope } from './downstream-scope.ts'
 import type { Form } from './form.ts'
 
 /** Parameters that may repeat (RFC 8693 §2.1, RFC 8707 §2; conflict C4). */
@@ -23,6 +25,7 @@ const REPEATABLE = new Set(['audience', 'resource'])
 /** More targets than this in one exchange are refused (TX-12). */
 const MAX_TARGETS = 16
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
+const FOREIGN = /^[\x21-\x7e]{1,255}$/
 
 const ASSERTION_TYPES: ReadonlySet<string> = new Set([
   'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
@@ -53,15 +56,18 @@ export function parseTokenRequest(
   }
   const presented = grantType === JWT_BEARER_GRANT ? presentedAssertion(one) : presentedTokens(one)
   if (!presented.ok) return presented
-  const requestedType = one('requested_token_type')
-  if (requestedType !== null && requestedType !== TOKEN_TYPES.accessToken) {
+  const requestedType = one('requested_token_type') ?? TOKEN_TYPES.accessToken
+  // RFC 7523 knows access tokens only: an assertion is no sign-in that buys a further hop.
+  const known = grantType === JWT_BEARER_GRANT ? [TOKEN_TYPES.accessToken] : REQUESTED_TOKEN_TYPES
+  if (!known.some((type) => type === requestedType)) {
     return malformed('unsupported_requested_token_type', 'requested_token_type')
   }
   // What an ID-JAG is for stands in it.
   const namesTargets = presented.value.subject.tokenType === TOKEN_TYPES.idJag
-  const targets = targetsOf(form, issuer, namesTargets ? 0 : 1)
+  const isIssued = requestedType === TOKEN_TYPES.idJag || requestedType === TOKEN_TYPES.txnToken
+  const targets = targetsOf(form, issuer, { atLeast: namesTargets ? 0 : 1, isIssued })
   if (!targets.ok) return targets
-  const scope = scopeOf(one('scope'))
+  const scope = scopeOf(one('scope'), isIssued ? parseDownstreamScope : parseScope)
   if (!scope.ok) return scope
   const intent = intentOf(one('authorization_details'), one('intent'))
   if (!intent.ok) return intent
@@ -75,6 +81,7 @@ export function parseTokenRequest(
     targets: targets.value,
     scope: scope.value,
     intent: intent.value,
+    requestedType,
     authMethod,
     minPolicyRevision: revision.value,
     declaredClientId: one('client_id'),
@@ -169,13 +176,19 @@ function actorOf(
   return malformed('unsupported_token_type', 'actor_token_type')
 }
 
-function targetsOf(form: Form, issuer: string, atLeast: 0 | 1): Result<readonly string[], Failure> {
+/** `isIssued`: what is asked for may name its target by what it is called downstream. */
+function targetsOf(
+  form: Form,
+  issuer: string,
+  { atLeast, isIssued }: { readonly atLeast: 0 | 1; readonly isIssued: boolean },
+): Result<readonly string[], Failure> {
   const names = new Set<string>()
+  const foreign = (text: string) => (isIssued && FOREIGN.test(text) ? text : '')
   for (const audience of form.get('audience') ?? []) {
-    if (audience !== '') names.add(NAME.test(audience) ? audience : '')
+    if (audience !== '') names.add(NAME.test(audience) ? audience : foreign(audience))
   }
   for (const resource of form.get('resource') ?? []) {
-    if (resource !== '') names.add(targetOfUrl(issuer, resource) ?? '')
+    if (resource !== '') names.add(targetOfUrl(issuer, resource) ?? foreign(resource))
   }
   if (names.size < atLeast || names.size > MAX_TARGETS) {
     return fail({ kind: 'invalid_target', reason: 'malformed' })
@@ -185,8 +198,11 @@ function targetsOf(form: Form, issuer: string, atLeast: 0 | 1): Result<readonly 
   return ok([...names])
 }
 
-function scopeOf(scope: string | null): Result<readonly ScopeItem[] | null, Failure> {
-  return scope === null ? ok(null) : parseScope(scope)
+function scopeOf(
+  scope: string | null,
+  parse: typeof parseScope,
+): Result<readonly ScopeItem[] | null, Failure> {
+  return scope === null ? ok(null) : parse(scope)
 }
 
 function intentOf(

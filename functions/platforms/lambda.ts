@@ -5,6 +5,7 @@ import type { Config } from '../config.ts'
 import { createNodeOutbound } from '../net/node-outbound.ts'
 import type { Platform } from '../platform.ts'
 import { createHttpDriver } from '../store/http-driver.ts'
+import { awsSdk } from './aws-sdk.ts'
 import { lambdaResult, readLambdaEvent, responseHead } from './lambda-events.ts'
 import type { LambdaResult } from './lambda-events.ts'
 import { entryProblem, logSettingErrors, migratesOnce } from './served-app.ts'
@@ -112,6 +113,7 @@ async function createEnvironment(createApp: CreateApp): Promise<Environment | nu
     hashing: sha256Hashing,
     outbound: createNodeOutbound(),
     driver: createHttpDriver({ url, ...(authToken === undefined ? {} : { authToken }) }),
+    awsSdk,
     env,
     log: jsonLog(config.logLevel, console.log),
   }

@@ -10,6 +10,7 @@ import type { Result } from '../core/result.ts'
 import type { Platform, RequestFacts } from '../platform.ts'
 import { createFileDriver } from '../store/file-driver.ts'
 import { createHttpDriver } from '../store/http-driver.ts'
+import { awsSdk } from './aws-sdk.ts'
 import { loadOrCreateKek } from './node-kek.ts'
 import { createNodeServer } from './node-server.ts'
 import type { ServerTls } from './node-tls.ts'
@@ -131,6 +132,7 @@ export function nodePlatform(config: Config, env: Env): Platform {
     hashing: sha256Hashing,
     outbound: createNodeOutbound(),
     driver: nodeDriver(config),
+    awsSdk,
     env,
     log: jsonLog(config.logLevel, (line) => process.stderr.write(`${line}\n`)),
   }

@@ -4,6 +4,7 @@ import { canonicalJson } from '../core/audit.ts'
 import { isJsonObject } from '../core/json.ts'
 import { ADMIN_TARGET } from '../core/opening.ts'
 import type { PolicyDocument, PolicyKind, TargetPolicy } from '../core/policy.ts'
+import { bringsItsOrigins } from '../core/secret-source.ts'
 import type { PolicyChange } from '../store/contract.ts'
 import { originOf, secretUses, targetOrigins } from './secret-uses.ts'
 
@@ -26,7 +27,7 @@ export function adminOnlyChanges(
   return changes.filter((change) => {
     const name = change.op === 'put' ? change.object.name : change.name
     if (reaches.some((reach) => reach[change.kind].has(name))) return true
-    if (movesEnvSecret(change.kind, before, after, name)) return true
+    if (movesForeignSecret(change.kind, before, after, { name, issuer })) return true
     if (change.kind === 'auth_methods' && movesPrivateReview(before, after, name)) return true
     return change.kind === 'targets' && movesPrivateTarget(named(before, name), named(after, name))
   })
@@ -80,21 +81,21 @@ function movesPrivateReview(before: PolicyDocument, after: PolicyDocument, name:
 }
 
 /**
- * A variable of the environment may have no origins of its own, so where it is sent is the admin's to
- * say: which object names it, and that object's destination.
+ * A variable of the environment, or a secret that AWS keeps, may have no origins of its own, so where it is
+ * sent is the admin's to say: which object names it, and that object's destination.
  */
-function movesEnvSecret(
+function movesForeignSecret(
   kind: PolicyKind,
   before: PolicyDocument,
   after: PolicyDocument,
-  name: string,
+  { name, issuer }: { readonly name: string; readonly issuer: string },
 ): boolean {
   // Bindings name no secret, and there may be 100,000 of them.
   if (kind === 'bindings') return false
   const uses = (policy: PolicyDocument) => {
     const object = policy[kind].find((one) => one.name === name)
     if (object === undefined) return []
-    return secretUses(kind, object).filter(({ reference }) => reference.startsWith('env:'))
+    return secretUses(kind, object, issuer).filter(({ reference }) => !bringsItsOrigins(reference))
   }
   const now = uses(after)
   return now.length > 0 && JSON.stringify(now) !== JSON.stringify(uses(before))

@@ -3,6 +3,7 @@
 import { patternMistake } from '../core/object-pattern.ts'
 import type { BindingPolicy, DocumentError, TargetPolicy } from '../core/policy.ts'
 import type { Conditions } from '../core/snapshot.ts'
+import type { TargetType } from '../core/target.ts'
 import { ADMIN_ROLES, ADMIN_TARGET } from './admin-target.ts'
 import { delegationMistakes } from './check-delegation.ts'
 import { pointer } from './pointer.ts'
@@ -17,18 +18,19 @@ export type Surroundings = {
   readonly unreadableTargets: ReadonlySet<string>
 }
 
-/** Types of target that hand out a credential of their own making. */
-const CREDENTIAL_TARGETS: readonly string[] = ['aws-sts']
+type Types = { readonly conditions: Conditions; readonly targets: readonly TargetType[] }
 
-export function bindingMistakes(
+export async function bindingMistakes(
   binding: BindingPolicy,
   around: Surroundings,
-  conditions: Conditions,
-): DocumentError[] {
+  { conditions, targets }: Types,
+): Promise<DocumentError[]> {
+  const type = targetTypeOf(binding, around, targets)
   return [
     ...referenceMistakes(binding, around),
-    ...grantMistakes(binding),
-    ...deliveryMistakes(binding, around),
+    ...(await grantMistakes(binding, around, type?.grantMistakes)),
+    ...deliveryMistakes(binding, type),
+    ...(type?.needsUser === true ? userMistakes(binding) : []),
     ...delegationMistakes(binding, around),
     ...proofMistakes(binding),
     ...conditionMistakes(binding, conditions),
@@ -55,10 +57,16 @@ function unknownReference(path: string, what: string, name: string): DocumentErr
   return { path, code: 'unknown_reference', message: `there is no ${what} "${name}"` }
 }
 
-function grantMistakes(binding: BindingPolicy): DocumentError[] {
+async function grantMistakes(
+  binding: BindingPolicy,
+  around: Surroundings,
+  ofType: TargetType['grantMistakes'],
+): Promise<readonly DocumentError[]> {
   if (binding.effect === 'allow' && binding.grants.length === 0)
     return [{ path: '/grants', code: 'required', message: 'an allow needs at least one grant' }]
   if (binding.target === ADMIN_TARGET) return adminGrantMistakes(binding)
+  const target = around.targets.get(binding.target)
+  if (ofType !== undefined && target !== undefined) return ofType(binding.grants, target)
   return binding.grants.flatMap((grant, i) =>
     grant.objects.flatMap((object, j) => {
       const mistake = patternMistake(object)
@@ -94,12 +102,57 @@ function adminGrantMistakes(binding: BindingPolicy): DocumentError[] {
   ])
 }
 
-function deliveryMistakes(binding: BindingPolicy, around: Surroundings): DocumentError[] {
-  if (binding.delivery === 'session' || around.unreadableTargets.has(binding.target)) return []
-  const type = around.targets.get(binding.target)?.type
-  if (type !== undefined && CREDENTIAL_TARGETS.includes(type)) return []
-  const message = 'this target hands out no credential of its own'
-  return [{ path: '/delivery', code: 'unsupported', message }]
+/** Null of a target that cannot be read or is not there: that is a mistake of its own. */
+function targetTypeOf(
+  { target: name }: BindingPolicy,
+  around: Surroundings,
+  types: readonly TargetType[],
+): Pick<TargetType, 'delivery' | 'grantMistakes' | 'needsUser'> | null {
+  if (name === ADMIN_TARGET) return {}
+  const target = around.unreadableTargets.has(name) ? undefined : around.targets.get(name)
+  return types.find(({ type }) => type === target?.type) ?? null
+}
+
+function deliveryMistakes(
+  { effect, delivery, limits, may_outlive_subject: mayOutlive }: BindingPolicy,
+  type: Pick<TargetType, 'delivery'> | null,
+): DocumentError[] {
+  const unsupported = (path: string, message: string) => [{ path, code: 'unsupported', message }]
+  if (type === null) return []
+  const { delivery: wanted = 'session' } = type
+  // A deny delivers nothing, and need not say what it does not deliver.
+  const fits = delivery === wanted || (effect === 'deny' && delivery === 'session')
+  const outlives = mayOutlive === undefined || (effect === 'allow' && wanted === 'credential')
+  return [
+    ...(fits ? [] : unsupported('/delivery', DELIVERIES[wanted])),
+    ...(outlives ? [] : unsupported('/may_outlive_subject', 'nothing is handed over here')),
+    // Whoever holds a credential is counted by nobody.
+    ...(['rows', 'bytes'] as const).flatMap((limit) =>
+      wanted === 'session' || limits?.[limit] === undefined
+        ? []
+        : unsupported(`/limits/${limit}`, 'what is done with a credential is not counted'),
+    ),
+  ]
+}
+
+/** What is handed over here speaks of a user, and of who acts for that user. */
+function userMistakes({ effect, ...binding }: BindingPolicy): DocumentError[] {
+  if (effect === 'deny') return []
+  const needed = { path: '/on_behalf_of', code: 'required', message: 'this target is for users' }
+  const alone = {
+    path: '/allow_impersonation',
+    code: 'unsupported',
+    message: 'needs an agent beside the user',
+  }
+  return [
+    ...(binding.on_behalf_of === undefined ? [needed] : []),
+    ...(binding.allow_impersonation === true ? [alone] : []),
+  ]
+}
+
+const DELIVERIES = {
+  session: 'this target hands out no credential of its own',
+  credential: 'this target hands out credentials of its own making: say `delivery: credential`',
 }
 
 /** Nothing that looks like a restriction is without effect (POL-9). */

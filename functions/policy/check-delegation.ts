@@ -13,6 +13,7 @@ export function delegationMistakes(
     on_behalf_of: users,
     delegate_to: workloads,
     allow_impersonation: mayImpersonate,
+    max_depth: maxDepth,
   } = binding
   const own = around.subjects.get(binding.auth_method)
   return [
@@ -35,6 +36,9 @@ export function delegationMistakes(
       : []),
     ...(workloads !== undefined && binding.effect === 'deny'
       ? [mistake('/delegate_to', 'value', 'a deny delegates nothing')]
+      : []),
+    ...(maxDepth !== undefined && workloads === undefined
+      ? [mistake('/max_depth', 'value', 'without delegate_to there is nothing below')]
       : []),
     ...(workloads !== undefined && binding.target === ADMIN_TARGET
       ? [mistake('/delegate_to', 'unsafe', 'administration is not delegated')]

@@ -15,20 +15,26 @@ import type { PolicyObject } from '../store/contract.ts'
 import { ADMIN_TARGET } from './admin-target.ts'
 import type { Surroundings } from './check-binding.ts'
 import { bindingMistakes } from './check-binding.ts'
+import type { SecretOrigins } from './check-secrets.ts'
+import { lookUpTogether, secretMistakes, withMemory } from './check-secrets.ts'
 import type { ReadDocument } from './parse.ts'
 import { perKind, readPolicyDocument } from './parse.ts'
 import { below, pointer, withoutRepetition } from './pointer.ts'
 import type { ObjectOf } from './schema.ts'
 import { POLICY_KINDS } from './schema.ts'
-import { originOf, secretUses } from './secret-uses.ts'
+import { originOf } from './secret-uses.ts'
 
 export type PolicyTypes = {
   readonly authMethods: readonly AuthMethodType[]
   readonly targets: readonly TargetType[]
   readonly evaluators: readonly EvaluatorType[]
   readonly conditions: Conditions
-  /** Where a secret may be sent (`any`: with what names it); null when there is no such secret. */
-  readonly secretAllowedOrigins: (reference: string) => Promise<readonly string[] | 'any' | null>
+  /** Where a secret may be sent (`any`: with what names it), or why there is none that can be. */
+  readonly secretAllowedOrigins: (
+    reference: string,
+    /** Only an admin has a source outside of the broker asked. */
+    asker?: 'admin' | 'other',
+  ) => Promise<SecretOrigins>
   /** The broker's own origin: it never authenticates its own tokens. */
   readonly issuer: string
 }
@@ -81,6 +87,7 @@ async function checkRead(
   const around = surroundingsOf([kept ?? NOTHING, read.document], read.unreadable)
   const remembering = withMemory(types)
   await types.conditions.load(read.document.bindings)
+  await lookUpTogether(read.document, remembering)
   const errors: DocumentError[] = []
   for (const kind of POLICY_KINDS) {
     errors.push(...duplicateNames(kind, read))
@@ -117,21 +124,6 @@ function surroundingsOf(
   }
 }
 
-/** Secrets are looked up once a check, however many objects name them. */
-function withMemory(types: PolicyTypes): PolicyTypes {
-  const known = new Map<string, Promise<readonly string[] | 'any' | null>>()
-  return {
-    ...types,
-    secretAllowedOrigins: (reference) => {
-      const before = known.get(reference)
-      if (before !== undefined) return before
-      const asked = types.secretAllowedOrigins(reference)
-      known.set(reference, asked)
-      return asked
-    },
-  }
-}
-
 /** Unique under NFKC and case folding, whatever the pattern of names allows (POL-7). */
 function duplicateNames(kind: PolicyKind, read: ReadDocument): DocumentError[] {
   const seen = new Set<string>()
@@ -151,7 +143,7 @@ type OwnChecks = {
     object: ObjectOf<K>,
     around: Surroundings,
     types: PolicyTypes,
-  ) => readonly DocumentError[]
+  ) => readonly DocumentError[] | Promise<readonly DocumentError[]>
 }
 
 const OWN_CHECKS: OwnChecks = {
@@ -160,7 +152,7 @@ const OWN_CHECKS: OwnChecks = {
     ...typeMistakes(method, types.authMethods),
   ],
   targets: (target, _, types) => typeMistakes(target, types.targets),
-  bindings: (binding, around, types) => bindingMistakes(binding, around, types.conditions),
+  bindings: (binding, around, types) => bindingMistakes(binding, around, types),
   intent_policies: (policy, _, types) => [
     ...ruleMistakes(policy),
     ...evaluatorMistakes('/judge', policy.judge, types),
@@ -176,12 +168,14 @@ async function objectMistakes(
 ): Promise<DocumentError[]> {
   const reserved = RESERVED[kind]?.includes(object.name) === true
   // The caller gives an object of `kind`; a union of functions cannot say so.
-  const check = OWN_CHECKS[kind] as (...args: readonly unknown[]) => readonly DocumentError[]
+  const check = OWN_CHECKS[kind] as (
+    ...args: readonly unknown[]
+  ) => readonly DocumentError[] | Promise<readonly DocumentError[]>
   return withoutRepetition([
     ...(reserved
       ? [{ path: '/name', code: 'reserved', message: `"${object.name}" is built in` }]
       : []),
-    ...check(object, around, types),
+    ...(await check(object, around, types)),
     ...(await secretMistakes(kind, object, types)),
   ])
 }
@@ -235,29 +229,4 @@ function ruleMistakes(policy: IntentPolicy): DocumentError[] {
       },
     ]
   })
-}
-
-async function secretMistakes(
-  kind: PolicyKind,
-  object: PolicyObject,
-  types: PolicyTypes,
-): Promise<DocumentError[]> {
-  const errors: DocumentError[] = []
-  for (const { reference, path, origins } of secretUses(kind, object)) {
-    const allowed = await types.secretAllowedOrigins(reference)
-    if (allowed === null) {
-      errors.push({ path, code: 'unknown_secret', message: `there is no secret ${reference}` })
-      continue
-    }
-    if (origins.length === 0)
-      errors.push({ path, code: 'unsafe', message: 'it cannot be told where this secret would go' })
-    if (allowed === 'any') continue
-    for (const origin of origins.filter((candidate) => !allowed.includes(candidate)))
-      errors.push({
-        path,
-        code: 'origin_not_allowed',
-        message: `${reference} may not be sent to ${origin}`,
-      })
-  }
-  return errors
 }

@@ -3,6 +3,7 @@
 // refused, so that nothing that looks like a restriction is silently without effect (ADM-3, POL-9).
 import * as z from 'zod/mini'
 import type { JsonObject } from '../core/identity.ts'
+import { MAX_DELEGATION_DEPTH } from '../core/lineage.ts'
 import type {
   AuthMethodPolicy,
   BindingPolicy,
@@ -11,6 +12,7 @@ import type {
   TargetPolicy,
 } from '../core/policy.ts'
 import { EFFECTS, MAX_TTL_SECONDS } from '../core/policy.ts'
+import { SECRET_REFERENCE } from '../core/secret-source.ts'
 
 // Workers refuse `new Function`; without the just-in-time parser all runtimes take the same path.
 z.config({ jitless: true })
@@ -58,8 +60,8 @@ const common = {
 const secretReference = z
   .string()
   .check(
-    z.regex(/^[a-z][a-z0-9-]{0,31}:[\x21-\x7e]{1,512}$/),
-    z.meta({ description: '`sealed:{name}`, `env:{NAME}` and the like.' }),
+    z.regex(SECRET_REFERENCE),
+    z.meta({ description: '`sealed:{name}`, `env:{NAME}` and the like (docs/secrets.md).' }),
   )
 
 export const authMethodSchema = z.strictObject({
@@ -133,7 +135,9 @@ export const bindingSchema = z.strictObject({
   on_behalf_of: z.exactOptional(methodNames),
   allow_impersonation: z.exactOptional(z.boolean()),
   delegate_to: z.exactOptional(methodNames),
+  max_depth: z.exactOptional(positive.check(z.maximum(MAX_DELEGATION_DEPTH))),
   delivery: z._default(z.enum(['session', 'credential']), 'session'),
+  may_outlive_subject: z.exactOptional(z.boolean()),
   require_proof: z.exactOptional(z.enum(['none', 'dpop', 'mtls'])),
   intent: z.exactOptional(
     z.strictObject({

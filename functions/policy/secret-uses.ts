@@ -7,8 +7,16 @@ import { pointer } from './pointer.ts'
 
 type Path = readonly string[]
 
-/** `urls`: the members that may name where the secret at `secret` goes; each that is present counts. */
-type Row = { readonly kind: PolicyKind; readonly secret: Path; readonly urls: readonly Path[] }
+/**
+ * `urls`: the members that may name where the secret at `secret` goes; each that is present counts. `here`:
+ * it goes nowhere, and is compared with what comes in. Then it has to be one for the broker's own origin, or
+ * whoever writes the object could use the broker to try out somebody else's.
+ */
+type Row = {
+  readonly kind: PolicyKind
+  readonly secret: Path
+  readonly urls: readonly Path[] | 'here'
+}
 
 const ROWS: readonly Row[] = [
   {
@@ -32,6 +40,11 @@ const ROWS: readonly Row[] = [
     secret: ['config', 'token_review', 'secret'],
     urls: [['config', 'token_review', 'url']],
   },
+  {
+    kind: 'auth_methods',
+    secret: ['config', 'security_events', 'authorization', 'secret'],
+    urls: 'here',
+  },
   { kind: 'intent_policies', secret: ['judge', 'secret'], urls: [['judge', 'url']] },
   { kind: 'intent_policies', secret: ['floor', 'secret'], urls: [['floor', 'url']] },
 ]
@@ -44,11 +57,14 @@ export type SecretUse = {
   readonly origins: readonly string[]
 }
 
-export function secretUses(kind: PolicyKind, object: PolicyObject): SecretUse[] {
+export function secretUses(kind: PolicyKind, object: PolicyObject, issuer: string): SecretUse[] {
   return ROWS.filter((row) => row.kind === kind).flatMap((row) => {
     const reference = at(object, row.secret)
     if (typeof reference !== 'string') return []
-    const urls = row.urls.map((path) => at(object, path)).filter((url) => url !== undefined)
+    const urls =
+      row.urls === 'here'
+        ? [issuer]
+        : row.urls.map((path) => at(object, path)).filter((url) => url !== undefined)
     const origins = urls.map(originOf)
     return [
       {
@@ -64,11 +80,12 @@ export function secretUses(kind: PolicyKind, object: PolicyObject): SecretUse[] 
 export function usersOf(
   reference: string,
   document: Omit<PolicyDocument, 'bindings'>,
+  issuer: string,
 ): { readonly kind: PolicyKind; readonly name: string; readonly origins: readonly string[] }[] {
   const kinds = ['auth_methods', 'targets', 'intent_policies'] as const
   return kinds.flatMap((kind) =>
     document[kind].flatMap((object) =>
-      secretUses(kind, object)
+      secretUses(kind, object, issuer)
         .filter((use) => use.reference === reference)
         .map((use) => ({ kind, name: object.name, origins: use.origins })),
     ),

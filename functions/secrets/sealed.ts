@@ -3,7 +3,7 @@
 import { Secret } from '../core/credential.ts'
 import type { Clock } from '../core/ports.ts'
 import { fail, ok } from '../core/result.ts'
-import type { SecretSource } from '../core/secret-source.ts'
+import { isReservedSecret, type SecretSource } from '../core/secret-source.ts'
 import type { Sealer } from '../crypto/seal.ts'
 import type { SealedSecretRow, SecretStore } from '../store/contract.ts'
 
@@ -23,7 +23,9 @@ export function createSealedSource(deps: {
 
   const readStored: SecretSource['read'] = async (name) => {
     const reference = `sealed:${name}`
-    if (!NAME.test(name)) return fail({ reason: 'not_found', reference })
+    if (!NAME.test(name) || isReservedSecret(name)) {
+      return fail({ reason: 'not_found', reference })
+    }
     // Before the read, so that the age counts from when the row was certainly the current one.
     const readAtMs = deps.clock.nowMs()
     cache.delete(name)
@@ -55,6 +57,14 @@ export function sealSecret(
   secret: SealedPart & { value: string },
 ): Promise<string> {
   return sealer.seal(purposeOf(secret), secret.value)
+}
+
+/** The value of a row that `sealSecret` made; null for any other. */
+export async function openSecret(
+  sealer: Sealer,
+  row: Pick<SealedSecretRow, 'name' | 'allowedOrigins' | 'sealed'>,
+): Promise<string | null> {
+  return (await sealer.open(purposeOf(row), row.sealed))?.plaintext ?? null
 }
 
 /** Seals every secret again that is still under the previous KEK; returns how many. */

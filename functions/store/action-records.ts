@@ -20,9 +20,11 @@ import {
   insertEventWhere,
 } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
+import { insertCredential, NOT_KILLED } from './credential-row.ts'
 import type { Driver, Row } from './driver.ts'
 import {
   ABOVE_HOLDS,
+  areStanding,
   LINEAGE_STATEMENTS,
   sharedFacts,
   DIAGNOSE_ABOVE,
@@ -116,7 +118,14 @@ const DIAGNOSE_ONCE = `SELECT ${HEAD_COLUMNS},
   EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AS recorded
   FROM ${HEAD}`
 
+/** An outcome that hands over what cannot be taken back: not after the session or the broker was stopped. */
+const INSERT_HANDED_OVER = insertEventWhere(
+  `${NOT_KILLED} AND ${areStanding(`(
+  SELECT json_insert(coalesce(ancestors, '[]'), '$[#]', id) FROM session WHERE id = ?9)`)}`,
+)
+
 export const ACTION_STATEMENTS = {
+  INSERT_HANDED_OVER,
   READ_STATE,
   READ_CHANGED_BINDINGS,
   READ_SESSION_APPROVALS,
@@ -242,12 +251,19 @@ function actionRefusal(diagnosis: Row): ActionResult | null {
 
 /** Refund and event have the same condition, and the event comes second: both happen or neither. */
 function recordOutcome(log: AuditLog, write: OutcomeWrite): Promise<void> {
-  const { event: draft, sessionId, reservedBytes, usedBytes, usedRows } = write
+  const { event: draft, sessionId, reservedBytes, usedBytes, usedRows, credential } = write
   const used = [draft.id, reservedBytes, usedBytes, usedRows]
   return log.append<void>({
     chain: sessionId,
     draft,
     statements: (event) => {
+      if (credential !== undefined) {
+        // Nothing was reserved for it, so nothing comes back.
+        return [
+          insertEvent(INSERT_HANDED_OVER, event, [sessionId]),
+          insertCredential(credential, sessionId, draft.id),
+        ]
+      }
       const args = [sessionId, event.prev_hash, ...used]
       return [
         { sql: REFUND, args },

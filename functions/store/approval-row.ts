@@ -15,7 +15,7 @@ export const INSERT_APPROVAL = `INSERT INTO approval
 export const USE_APPROVAL = `UPDATE approval SET state = 'used'
   WHERE id = ?1 AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)`
 
-export const READ_EXCHANGE_APPROVAL = `SELECT ${APPROVAL_COLUMNS} FROM approval a
+export const READ_EXCHANGE_APPROVAL = `SELECT ${APPROVAL_COLUMNS}, a.subject FROM approval a
   WHERE a.action_hash = ?1 ORDER BY a.seq DESC LIMIT 1`
 
 /** More than a session that behaves ever opens; an approval older than these is not found again. */

@@ -74,11 +74,13 @@ export function insertEvent(
 export type Append<T> = {
   readonly chain: string
   readonly draft: EventDraft
+  /** Chained on `draft` in the same batch: both are taken, or neither. */
+  readonly next?: EventDraft
   /**
    * The batch: INSERT_EVENT, then what it records, conditional on the event's id being there. The first
    * changes something exactly when the event is taken.
    */
-  readonly statements: (event: ChainedEvent) => readonly Statement[]
+  readonly statements: (event: ChainedEvent, next: ChainedEvent | null) => readonly Statement[]
   /** One row with HEAD_COLUMNS and what `refused` needs; by default the head alone. */
   readonly diagnosis?: Statement
   readonly taken: (rows: RowSets) => T
@@ -116,16 +118,18 @@ async function appendBehindHead<T>(
     let taken = false
     try {
       const event = chainEvent(append.draft, chain, place.behind, hashing)
-      const tip = { seq: event.chain_seq, hash: event.hash }
+      const next =
+        append.next === undefined ? null : chainEvent(append.next, chain, headAt(event), hashing)
+      const tip = headAt(next ?? event)
       heads.advance(chain, tip)
-      const statements = append.statements(event)
+      const statements = append.statements(event, next)
       const rows = await driver.write(statements, diagnosis)
       const answered = rows[statements.length]
       if (answered === undefined)
         throw new StoreUnavailable('a write came back without its diagnosis')
       const [why] = answered
       found = why === undefined ? tip : headOf(why)
-      taken = found.hash === event.hash
+      taken = found.hash === tip.hash
       if (taken) return append.taken(rows)
       const refusal = why === undefined || append.refused === undefined ? null : append.refused(why)
       if (refusal !== null) return refusal
@@ -136,6 +140,10 @@ async function appendBehindHead<T>(
     if (attempt > PATIENT_AFTER) await pause(Math.random() * MAX_PAUSE_MS)
   }
   throw new StoreUnavailable('the audit chain is too busy')
+}
+
+function headAt({ chain_seq: seq, hash }: ChainedEvent): ChainHead {
+  return { seq, hash }
 }
 
 export function headOf(row: Row): ChainHead {

@@ -76,7 +76,7 @@ export interface SecretStore {
     readonly cursor: string | null
     readonly limit: number
   }): Promise<Page<Omit<SealedSecretRow, 'sealed'>>>
-  /** True when it was created, false when replaced. */
+  /** `changed`: it is not of the version that was asked for (0: not there; null: any) and was left alone. */
   put(
     row: {
       readonly name: string
@@ -85,15 +85,19 @@ export interface SecretStore {
     },
     now: Seconds,
     event: EventDraft,
-  ): Promise<boolean>
+    version?: number | null,
+  ): Promise<'created' | 'replaced' | 'changed'>
   delete(name: string, event: EventDraft): Promise<boolean>
   /** Rewrites one sealed value, when it still is what was read (KEK rotation). */
   reseal(name: string, from: string, to: string): Promise<boolean>
 }
 
+/** What a key signs: handles, or what other systems verify under `ISSUER/federation`. */
+export type KeyPurpose = 'handle' | 'federation'
+
 export type SigningKeyRow = {
   readonly kid: string
-  readonly purpose: 'handle'
+  readonly purpose: KeyPurpose
   readonly publicJwk: JsonObject
   /** Private JWK, sealed under the KEK. */
   readonly sealedPrivateJwk: string
@@ -105,8 +109,9 @@ export type SigningKeyRow = {
 }
 
 export interface SigningKeyStore {
-  list(): Promise<readonly SigningKeyRow[]>
-  /** Adds a key unless one with the same `activeFrom` slot exists; true when this call added it. */
+  /** Of this purpose alone. */
+  list(purpose: KeyPurpose): Promise<readonly SigningKeyRow[]>
+  /** Adds a key unless its purpose has one with the same `activeFrom`; true when this call added it. */
   insert(row: SigningKeyRow): Promise<boolean>
   deleteRetired(before: Seconds): Promise<number>
   reseal(kid: string, from: string, to: string): Promise<boolean>

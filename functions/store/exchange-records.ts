@@ -11,11 +11,28 @@ import {
   StoreUnavailable,
 } from '../core/records.ts'
 import { READ_EXCHANGE_APPROVAL, toApproval, USE_APPROVAL } from './approval-row.ts'
-import { HEAD, HEAD_COLUMNS, insertEvent, insertEventWhere } from './audit-log.ts'
+import {
+  HEAD,
+  HEAD_COLUMNS,
+  INSERT_EVENT_ALWAYS,
+  insertEvent,
+  insertEventWhere,
+} from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
+import { CREDENTIAL_STATEMENTS, insertCredential, NOT_KILLED } from './credential-row.ts'
 import type { Driver, Row, Statement } from './driver.ts'
-import { first, flag, integer, json, only } from './row.ts'
-import { BUDGETS_ABOVE, readTreeBindings, toBudgets } from './lineage-sql.ts'
+import { first, flag, integer, json, only, text } from './row.ts'
+import {
+  areStanding,
+  BUDGETS_ABOVE,
+  DIAGNOSE_LISTED,
+  LISTED_HOLD,
+  readTreeBindings,
+  refusalAbove,
+  sharedFacts,
+  SPEND_LISTED,
+  toBudgets,
+} from './lineage-sql.ts'
 import { insertSession, SESSION_COLUMNS, toSession } from './session-row.ts'
 import { CONSUME_KEYS, replayed, revocationKeys, revoked, singleUseKeys } from './single-use-row.ts'
 
@@ -28,21 +45,29 @@ const APPROVAL_USABLE = `(?11 IS NULL OR EXISTS (
   SELECT 1 FROM approval WHERE id = ?11 AND state = 'approved' AND expires_at > ?12))`
 
 /** ?9 revision, ?10 keys as [[key, expires_at], …], ?11 approval, ?12 now, ?13 what may be revoked. */
-const INSERT_DECISION = insertEventWhere(`(SELECT revision FROM policy_state WHERE id = 1) = ?9
+const MAY_DECIDE = `(SELECT revision FROM policy_state WHERE id = 1) = ?9
   AND NOT ${replayed('?10')} AND NOT ${revoked('?13')}
-  AND ${APPROVAL_USABLE}`)
+  AND ${APPROVAL_USABLE}`
+const INSERT_DECISION = insertEventWhere(MAY_DECIDE)
+const INSERT_DECISION_BELOW = insertEventWhere(`${MAY_DECIDE} AND ${LISTED_HOLD}`)
 
-const DIAGNOSE_DECISION = `SELECT ${HEAD_COLUMNS},
+const DIAGNOSIS = `${HEAD_COLUMNS},
   (SELECT revision FROM policy_state WHERE id = 1) = ?2 AS revision_holds,
   (SELECT json_group_array(key) FROM single_use
     WHERE key IN (SELECT value ->> 0 FROM json_each(?3))) AS replayed,
   (?4 IS NULL OR EXISTS (
     SELECT 1 FROM approval WHERE id = ?4 AND state = 'approved' AND expires_at > ?5)) AS approved,
-  ${revoked('?6')} AS revoked
-  FROM ${HEAD}`
+  ${revoked('?6')} AS revoked`
+const DIAGNOSE_DECISION = `SELECT ${DIAGNOSIS} FROM ${HEAD}`
+const DIAGNOSE_DECISION_BELOW = `SELECT ${DIAGNOSIS}, ${DIAGNOSE_LISTED} FROM ${HEAD}`
 
-/** ?9: a security event may have come since the decision, and found no session yet. */
-const INSERT_GRANT = insertEventWhere(`NOT ${revoked('?9')}`)
+/**
+ * Of a credential. ?9: a security event may have come since the decision, and found no session yet. What is
+ * handed over cannot be taken back: not after the kill switch, nor below a session that ended (?10).
+ */
+const INSERT_GRANT = insertEventWhere(
+  `NOT ${revoked('?9')} AND ${NOT_KILLED} AND ${areStanding('?10')}`,
+)
 const DIAGNOSE_GRANT = `SELECT ${HEAD_COLUMNS}, ${revoked('?2')} AS revoked FROM ${HEAD}`
 
 const READ_PARENT = `SELECT ${SESSION_COLUMNS}, ${BUDGETS_ABOVE} FROM session s WHERE s.id = ?1`
@@ -53,7 +78,11 @@ export const EXCHANGE_STATEMENTS = {
   READ_BINDINGS,
   READ_EXCHANGE_APPROVAL,
   INSERT_DECISION,
+  INSERT_DECISION_BELOW,
+  SPEND_LISTED,
+  DIAGNOSE_DECISION_BELOW,
   INSERT_GRANT,
+  ...CREDENTIAL_STATEMENTS,
   DIAGNOSE_GRANT,
   CONSUME_KEYS,
   USE_APPROVAL,
@@ -96,32 +125,63 @@ async function readExchange(
     revision: integer(state, 'revision'),
     killed: flag(state, 'killed'),
     bindings: bindings.map((row) => json<BindingPolicy>(row, 'document')),
-    approval: approval === null ? null : toApproval(approval),
+    approval:
+      approval === null ? null : { ...toApproval(approval), subject: text(approval, 'subject') },
     parent: ofParent === null ? null : { session: toSession(ofParent), above: toBudgets(ofParent) },
   }
 }
 
 /** The event is inserted only while every condition holds; what it consumes follows in the same batch. */
 function recordDecision(log: AuditLog, now: number, write: DecisionWrite): Promise<DecisionResult> {
-  const { event: draft, sessionId, singleUse, approvalId, expectedRevision } = write
+  const { event: draft, sessionId, singleUse, approvalId, expectedRevision, opens } = write
   const keys = singleUseKeys(singleUse)
   const { revocable = [] } = write
   const subjects = revocable.length === 0 ? null : revocationKeys(revocable)
+  const above = aboveFacts(write, now)
+  const facts = [expectedRevision, keys, approvalId, now, subjects]
   return log.append<DecisionResult>({
     chain: sessionId,
     draft,
-    statements: (event) => [
-      insertEvent(INSERT_DECISION, event, [expectedRevision, keys, approvalId, now, subjects]),
+    ...(opens === undefined ? {} : { next: opens.event }),
+    statements: (event, next) => [
+      above === null
+        ? insertEvent(INSERT_DECISION, event, facts)
+        : insertEvent(INSERT_DECISION_BELOW, event, [...facts, ...above]),
+      ...(above === null ? [] : [spendListed(above, draft.id)]),
       ...(singleUse.length === 0 ? [] : [{ sql: CONSUME_KEYS, args: [keys, draft.id] }]),
       ...(approvalId === null ? [] : [{ sql: USE_APPROVAL, args: [approvalId, draft.id] }]),
+      // Chained on the decision: where that is not taken, neither is this.
+      ...(opens === undefined || next === null
+        ? []
+        : [insertEvent(INSERT_EVENT_ALWAYS, next), ...insertSession(opens.session, next.id)]),
     ],
     diagnosis: {
-      sql: DIAGNOSE_DECISION,
-      args: [sessionId, expectedRevision, keys, approvalId, now, subjects],
+      sql: above === null ? DIAGNOSE_DECISION : DIAGNOSE_DECISION_BELOW,
+      args: [sessionId, ...facts, ...(above ?? [])],
     },
     taken: () => 'recorded',
-    refused: (diagnosis) => decisionRefusal(diagnosis, singleUse),
+    refused: (diagnosis) =>
+      decisionRefusal(diagnosis, singleUse) ?? (above === null ? null : refusedAbove(diagnosis)),
   })
+}
+
+/** Writes, minute, sharedFacts(), ancestors. */
+type AboveFacts = readonly [number, number, string, string]
+
+function aboveFacts({ spendAbove }: DecisionWrite, now: number): AboveFacts | null {
+  if (spendAbove === undefined) return null
+  const { ancestors, writes, shared } = spendAbove
+  return [writes, Math.floor(now / 60), sharedFacts(shared), JSON.stringify(ancestors)]
+}
+
+function spendListed([writes, minute, , ancestors]: AboveFacts, eventId: string): Statement {
+  return { sql: SPEND_LISTED, args: [ancestors, eventId, writes, minute] }
+}
+
+function refusedAbove(diagnosis: Row): DecisionResult | null {
+  const refusal = refusalAbove(diagnosis)
+  if (refusal === null) return null
+  return refusal.kind === 'exhausted' ? 'exhausted' : 'parent_changed'
 }
 
 function decisionRefusal(diagnosis: Row, singleUse: readonly SingleUse[]): DecisionResult | null {
@@ -136,14 +196,16 @@ function decisionRefusal(diagnosis: Row, singleUse: readonly SingleUse[]): Decis
 }
 
 function recordGrant(log: AuditLog, write: GrantWrite): Promise<void> {
-  const { event: draft, session, revocable = [] } = write
+  const { event: draft, session, revocable = [], credential } = write
+  const ancestors = JSON.stringify(session.lineage?.ancestors ?? [])
   const subjects = revocable.length === 0 ? null : revocationKeys(revocable)
   return log.append<void>({
     chain: session.id,
     draft,
     statements: (event) => [
-      insertEvent(INSERT_GRANT, event, [subjects]),
+      insertEvent(INSERT_GRANT, event, [subjects, ancestors]),
       ...insertSession(session, draft.id),
+      insertCredential(credential, session.id, draft.id),
     ],
     diagnosis: { sql: DIAGNOSE_GRANT, args: [session.id, subjects] },
     taken: () => undefined,

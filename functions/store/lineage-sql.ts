@@ -71,27 +71,24 @@ function hindrances({ now, writes, minute, shared }: Omit<Place, 'session'>) {
   }
 }
 
-function holds(at: Place): string {
+function holds(at: Omit<Place, 'session'>, source: string): string {
   const { ended, suspended, changed, used } = hindrances(at)
   const any = [ended, suspended, changed, ...used.map(([, sql]) => sql)].join('\n      OR ')
-  return `NOT EXISTS (SELECT 1 FROM ${above(at.session)} AND (${any}))`
+  return `NOT EXISTS (SELECT 1 FROM ${source} AND (${any}))`
 }
 
 const MAY_ACT = { session: '?2', now: '?9', writes: '?12', minute: '?13', shared: '?21' }
 
 /** Joins the guard of INSERT_ACTION, whose parameters it shares: ?21 is sharedFacts(). */
-export const ABOVE_HOLDS = holds(MAY_ACT)
+export const ABOVE_HOLDS = holds(MAY_ACT, above(MAY_ACT.session))
 
 /** Joins DIAGNOSE_ACTION: ?1 session, ?2 now, ?5 writes, ?6 minute, ?14 sharedFacts(). */
-export const DIAGNOSE_ABOVE = diagnose({
-  session: '?1',
-  now: '?2',
-  writes: '?5',
-  minute: '?6',
-  shared: '?14',
-})
+export const DIAGNOSE_ABOVE = diagnose(
+  { now: '?2', writes: '?5', minute: '?6', shared: '?14' },
+  above('?1'),
+)
 
-function diagnose(at: Place): string {
+function diagnose(at: Omit<Place, 'session'>, source: string): string {
   const { ended, suspended, changed, used } = hindrances(at)
   const named: readonly (readonly [string, string])[] = [
     ['ended', ended],
@@ -100,9 +97,7 @@ function diagnose(at: Place): string {
     ...used,
   ]
   return named
-    .map(
-      ([name, sql]) => `EXISTS (SELECT 1 FROM ${above(at.session)} AND (${sql})) AS above_${name}`,
-    )
+    .map(([name, sql]) => `EXISTS (SELECT 1 FROM ${source} AND (${sql})) AS above_${name}`)
     .join(',\n  ')
 }
 
@@ -112,6 +107,36 @@ export function refusalAbove(diagnosis: Row): ActionResult | null {
   if (flag(diagnosis, 'above_changed')) return { kind: 'session_narrowed' }
   const limit = LIMITS.find((name) => flag(diagnosis, `above_${name}`))
   return limit === undefined ? null : { kind: 'exhausted', limit }
+}
+
+/** The sessions in that parameter, of which one descends that is not there yet. */
+function listed(ancestors: string): string {
+  return `json_each(${ancestors}) AS j LEFT JOIN session AS a ON a.id = j.value WHERE 1`
+}
+
+/** Joins INSERT_DECISION: ?12 now, ?14 writes, ?15 minute, ?16 sharedFacts(), ?17 ancestors. */
+export const LISTED_HOLD = holds(
+  { now: '?12', writes: '?14', minute: '?15', shared: '?16' },
+  listed('?17'),
+)
+/** Joins DIAGNOSE_DECISION: ?5 now, ?7 writes, ?8 minute, ?9 sharedFacts(), ?10 ancestors. */
+export const DIAGNOSE_LISTED = diagnose(
+  { now: '?5', writes: '?7', minute: '?8', shared: '?9' },
+  listed('?10'),
+)
+/** Behind the event ?2: each of the sessions ?1 spends one action, ?3 writes, in minute ?4. */
+export const SPEND_LISTED = `UPDATE session AS s SET
+  used_actions = s.used_actions + 1,
+  used_writes = s.used_writes + ?3,
+  minute_actions = CASE WHEN s.minute < ?4 THEN 1 ELSE s.minute_actions + 1 END,
+  minute = max(s.minute, ?4)
+  WHERE s.id IN (SELECT value FROM json_each(?1))
+    AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)`
+
+/** Whether one of the sessions in that parameter may do nothing any more. */
+export function areStanding(sessions: string): string {
+  return `NOT EXISTS (SELECT 1 FROM ${listed(sessions)}
+    AND coalesce(a.state NOT IN ('active', 'narrowed'), 1))`
 }
 
 /** What ?21 and ?14 stand for. */

@@ -72,5 +72,14 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `session` ADD `on_behalf_of` text;",
       "CREATE INDEX `session_by_user` ON `session` (`on_behalf_of`) WHERE \"session\".\"on_behalf_of\" IS NOT NULL;"
     ]
+  },
+  {
+    "version": 5,
+    "tag": "0004_handed_over",
+    "sha256": "077eb244ed8a2dca4a5244bcd0f623430c13337213199b61d325200ac6246fce",
+    "statements": [
+      "CREATE TABLE `session_credential` (\n\t`sha256` text PRIMARY KEY NOT NULL,\n\t`session_id` text NOT NULL,\n\t`target` text NOT NULL,\n\t`expires_at` integer NOT NULL,\n\t`record` text NOT NULL\n) STRICT, WITHOUT ROWID;",
+      "CREATE INDEX `session_credential_by_session` ON `session_credential` (`session_id`);"
+    ]
   }
 ]

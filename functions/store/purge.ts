@@ -18,6 +18,8 @@ const PURGE_SESSION_BINDINGS = `DELETE FROM session_binding
     CROSS JOIN json_each(expired.facts, '$.grants') AS g
     CROSS JOIN json_each(CASE WHEN json_array_length(g.value, '$.bindings') = 0
       THEN '[""]' ELSE g.value -> '$.bindings' END) AS b)`
+const PURGE_SESSION_CREDENTIALS = `DELETE FROM session_credential WHERE session_id IN (
+  SELECT id FROM session WHERE expires_at < ?1 ORDER BY expires_at, seq LIMIT ?2)`
 const PURGE_SESSIONS = `DELETE FROM session WHERE seq IN (
   SELECT seq FROM session WHERE expires_at < ?1 ORDER BY expires_at, seq LIMIT ?2) RETURNING seq`
 
@@ -25,6 +27,7 @@ export const PURGE_STATEMENTS = {
   PURGE_SINGLE_USE,
   PURGE_APPROVALS,
   PURGE_SESSION_BINDINGS,
+  PURGE_SESSION_CREDENTIALS,
   PURGE_SESSIONS,
 }
 
@@ -32,7 +35,11 @@ export async function purge(driver: Driver, nowSeconds: Seconds): Promise<void> 
   const before = nowSeconds - RETENTION_SECONDS
   await untilDone(driver, [PURGE_SINGLE_USE], nowSeconds)
   await untilDone(driver, [PURGE_APPROVALS], before)
-  await untilDone(driver, [PURGE_SESSION_BINDINGS, PURGE_SESSIONS], before)
+  await untilDone(
+    driver,
+    [PURGE_SESSION_BINDINGS, PURGE_SESSION_CREDENTIALS, PURGE_SESSIONS],
+    before,
+  )
 }
 
 /** The last statement returns what it deleted; fewer than a batch is the end. */

@@ -6,6 +6,7 @@ import { createActionRecords } from './action-records.ts'
 import { insertApproval } from './approval-row.ts'
 import { insertEvent, INSERT_EVENT_ALWAYS } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
+import { findCredential, readEndedHolders, readHandedOver } from './credential-row.ts'
 import type { Driver } from './driver.ts'
 import { createExchangeRecords, READ_POLICY_STATE } from './exchange-records.ts'
 import { flag, integer, only } from './row.ts'
@@ -29,6 +30,9 @@ export function createRecords(deps: {
     recordReview: (write) => recordReview(log, write),
     endSession: (id, event) => endSession(log, id, clock.nowSeconds(), event),
     consume: (singleUse) => consumeKeys(driver, singleUse),
+    readHandedOver: (sessionId) => readHandedOver(driver, sessionId, clock.nowSeconds()),
+    readEndedHolders: (target) => readEndedHolders(driver, target, clock.nowSeconds()),
+    findCredential: (sha256) => findCredential(driver, sha256),
     readPolicyState: () => readPolicyState(driver),
     readSession: (id) => readSession(driver, id),
   }

@@ -1,13 +1,6 @@
 // Sealed credentials. Nothing here can read one, and no list carries one.
 import type { EventDraft } from '../core/audit.ts'
-import {
-  ADMIN_CHAIN,
-  HEAD,
-  HEAD_COLUMNS,
-  insertEvent,
-  INSERT_EVENT_ALWAYS,
-  insertEventWhere,
-} from './audit-log.ts'
+import { ADMIN_CHAIN, HEAD, HEAD_COLUMNS, insertEvent, insertEventWhere } from './audit-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { SealedSecretRow, SecretStore } from './contract.ts'
 import { decodeTextCursor, toPage } from './cursor.ts'
@@ -23,6 +16,11 @@ const PUT = `INSERT INTO secret (name, sealed, allowed_origins, version, created
   ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, version = version + 1,
     allowed_origins = excluded.allowed_origins, updated_at = excluded.updated_at
   RETURNING version`
+const INSERT_PUT = insertEventWhere(
+  '(?9 IS NULL OR coalesce((SELECT version FROM secret WHERE name = ?10), 0) = ?9)',
+)
+const DIAGNOSE_PUT = `SELECT ${HEAD_COLUMNS},
+  coalesce((SELECT version FROM secret WHERE name = ?2), 0) AS version FROM ${HEAD}`
 const INSERT_DELETED = insertEventWhere('EXISTS (SELECT 1 FROM secret WHERE name = ?9)')
 const DELETE = `DELETE FROM secret
   WHERE name = ?1 AND EXISTS (SELECT 1 FROM audit_event WHERE id = ?2)`
@@ -30,7 +28,17 @@ const DIAGNOSE = `SELECT ${HEAD_COLUMNS}, EXISTS (SELECT 1 FROM secret WHERE nam
   FROM ${HEAD}`
 const RESEAL = 'UPDATE secret SET sealed = ?3 WHERE name = ?1 AND sealed = ?2 RETURNING name'
 
-export const SECRET_STATEMENTS = { READ, LIST, PUT, INSERT_DELETED, DELETE, DIAGNOSE, RESEAL }
+export const SECRET_STATEMENTS = {
+  READ,
+  LIST,
+  PUT,
+  INSERT_PUT,
+  DIAGNOSE_PUT,
+  INSERT_DELETED,
+  DELETE,
+  DIAGNOSE,
+  RESEAL,
+}
 
 export function createSecretStore(driver: Driver, log: AuditLog): SecretStore {
   return {
@@ -43,7 +51,7 @@ export function createSecretStore(driver: Driver, log: AuditLog): SecretStore {
       const [rows = []] = await driver.read([{ sql: LIST, args }])
       return toPage(rows, limit, toListed, (row) => text(row, 'name'))
     },
-    put: (row, now, event) => put(log, row, now, event),
+    put: (row, now, event, version = null) => put(log, row, now, event, version),
     delete: (name, event) => remove(log, name, event),
     async reseal(name, from, to) {
       const [rows = []] = await driver.write([{ sql: RESEAL, args: [name, from, to] }])
@@ -57,15 +65,19 @@ function put(
   { name, sealed, allowedOrigins }: Parameters<SecretStore['put']>[0],
   now: number,
   draft: EventDraft,
-): Promise<boolean> {
-  return log.append<boolean>({
+  version: number | null,
+): ReturnType<SecretStore['put']> {
+  return log.append<'created' | 'replaced' | 'changed'>({
     chain: ADMIN_CHAIN,
     draft,
     statements: (event) => [
-      insertEvent(INSERT_EVENT_ALWAYS, event),
+      insertEvent(INSERT_PUT, event, [version, name]),
       { sql: PUT, args: [name, sealed, JSON.stringify(allowedOrigins), now, draft.id] },
     ],
-    taken: (rows) => integer(only(rows, 1), 'version') === 1,
+    diagnosis: { sql: DIAGNOSE_PUT, args: [ADMIN_CHAIN, name] },
+    taken: (rows) => (integer(only(rows, 1), 'version') === 1 ? 'created' : 'replaced'),
+    refused: (diagnosis) =>
+      version === null || integer(diagnosis, 'version') === version ? null : 'changed',
   })
 }
 

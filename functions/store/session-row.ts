@@ -73,6 +73,7 @@ export function toSession(row: Row): Session {
 /** For sessions that were opened before these were kept. */
 const WHEN_ABSENT = {
   attestedOrigin: null,
+  delivery: 'session',
   confirmation: null,
   onBehalfOf: null,
   lineage: null,

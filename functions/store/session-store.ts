@@ -1,7 +1,7 @@
 // Sessions as administration sees them: read, list, end one, end all that match.
 import type { EventDraft } from '../core/audit.ts'
 import type { Clock } from '../core/ports.ts'
-import type { DescribedSession } from '../core/session.ts'
+import type { DescribedSession, SessionState } from '../core/session.ts'
 import {
   ADMIN_CHAIN,
   HEAD,
@@ -14,7 +14,7 @@ import type { AuditLog } from './audit-log.ts'
 import type { Page, SessionFilter, SessionStore } from './contract.ts'
 import { decodeSeqCursor, toPage } from './cursor.ts'
 import type { Driver, Row, Value } from './driver.ts'
-import { first, flag, integer, json, only, textOrNull } from './row.ts'
+import { first, flag, integer, json, only, text, textOrNull } from './row.ts'
 import { IS_LIVE, SESSION_COLUMNS, toSession } from './session-row.ts'
 import { restoreSession, tightenSession } from './session-states.ts'
 
@@ -111,7 +111,8 @@ export async function readSession(driver: Driver, id: string): Promise<Described
 
 function toDescribed(row: Row): DescribedSession {
   const change = textOrNull(row, 'change') === null ? null : json<EventDraft>(row, 'change')
-  return { ...toSession(row), change }
+  // The schema admits no others.
+  return { ...toSession(row), change, ownState: text(row, 'state') as SessionState }
 }
 
 /** The event goes into the session's own chain. */

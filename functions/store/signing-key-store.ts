@@ -1,11 +1,11 @@
-// Keys that sign handles, the private halves sealed under the KEK.
+// Keys that sign handles, and those of the federation issuer: the private halves sealed under the KEK.
 import type { JsonObject } from '../core/identity.ts'
-import type { SigningKeyRow, SigningKeyStore } from './contract.ts'
+import type { KeyPurpose, SigningKeyRow, SigningKeyStore } from './contract.ts'
 import type { Driver, Row } from './driver.ts'
 import { integer, json, text } from './row.ts'
 
 const LIST = `SELECT kid, public_jwk, sealed_private_jwk, created_at, active_from, retire_at
-  FROM signing_key ORDER BY active_from`
+  FROM signing_key WHERE purpose = ?1 ORDER BY active_from`
 const INSERT = `INSERT INTO signing_key
   (kid, purpose, public_jwk, sealed_private_jwk, created_at, active_from, retire_at)
   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING RETURNING kid`
@@ -17,9 +17,9 @@ export const SIGNING_KEY_STATEMENTS = { LIST, INSERT, DELETE_RETIRED, RESEAL }
 
 export function createSigningKeyStore(driver: Driver): SigningKeyStore {
   return {
-    async list() {
-      const [rows = []] = await driver.read([{ sql: LIST, args: [] }])
-      return rows.map(toKey)
+    async list(purpose) {
+      const [rows = []] = await driver.read([{ sql: LIST, args: [purpose] }])
+      return rows.map((row) => toKey(row, purpose))
     },
     async insert(key) {
       const { kid, purpose, publicJwk, sealedPrivateJwk, createdAt, activeFrom, retireAt } = key
@@ -39,10 +39,10 @@ export function createSigningKeyStore(driver: Driver): SigningKeyStore {
   }
 }
 
-function toKey(row: Row): SigningKeyRow {
+function toKey(row: Row, purpose: KeyPurpose): SigningKeyRow {
   return {
     kid: text(row, 'kid'),
-    purpose: 'handle',
+    purpose,
     publicJwk: json<JsonObject>(row, 'public_jwk'),
     sealedPrivateJwk: text(row, 'sealed_private_jwk'),
     createdAt: integer(row, 'created_at'),

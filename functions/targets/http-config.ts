@@ -3,6 +3,7 @@
 import { HTTP_RULE_MEMBERS, parseHttpRules } from '../actions/http.ts'
 import type { JsonObject, JsonValue } from '../core/identity.ts'
 import type { CredentialPolicy, DocumentError, MaskRule, TargetPolicy } from '../core/policy.ts'
+import { SECRET_REFERENCE } from '../core/secret-source.ts'
 import { hostRefusal } from '../net/addresses.ts'
 import type { Reach } from '../net/outbound.ts'
 import {
@@ -144,7 +145,6 @@ function reflectionMistakes(value: JsonValue | undefined): DocumentError[] {
   return [mistake('/config/on_reflection', 'value', 'must be redact or block')]
 }
 
-const SECRET_REFERENCE = /^(?:sealed:[a-z0-9][a-z0-9-]{0,62}|env:[A-Za-z_][A-Za-z0-9_]{0,254})$/
 const INJECTS: readonly string[] = ['bearer', 'basic', 'header', 'query', 'cookie']
 
 function credentialMistakes(credential: CredentialPolicy | undefined): DocumentError[] {
@@ -155,7 +155,7 @@ function credentialMistakes(credential: CredentialPolicy | undefined): DocumentE
     errors.push(mistake(`${at}/inject`, 'value', `must be one of ${INJECTS.join(', ')}`))
   }
   if (typeof credential.secret !== 'string' || !SECRET_REFERENCE.test(credential.secret)) {
-    errors.push(mistake(`${at}/secret`, 'format', 'must be sealed:{name} or env:{NAME}'))
+    errors.push(mistake(`${at}/secret`, 'format', 'must be a reference such as sealed:{name}'))
   }
   return [...errors, ...placeMistakes(credential), ...usernameMistakes(credential)]
 }

@@ -1,6 +1,7 @@
 // What a token proves of its origin, and what it does not: by preset, by configuration, on every JWT method.
 import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../functions/core/identity.ts'
+import { mistakes as signedMistakes, signed, verify as verifySigned } from './aws-iam-setup.ts'
 import { createWorld, type Member, memberOf, mistakes, NOW, verifyClaims } from './setup.ts'
 
 const oidc = memberOf('oidc')
@@ -99,6 +100,103 @@ test('a service account that only a CronJob runs as proves its schedule by every
     kind: 'schedule',
     id: 'etl-0',
     definition: { name: 'etl' },
+  })
+})
+
+describe('scheduled runs whose token does not say what they run', () => {
+  test('a CronJob: account and pod by the token, version and hash by the policy, and marked so', async () => {
+    const origin = {
+      kind: 'schedule',
+      when: { '/kubernetes.io/serviceaccount/name': 'etl' },
+      id_claim: '/kubernetes.io/pod/name',
+      definition: {
+        name: '/kubernetes.io/serviceaccount/name',
+        version: { value: '2026-11-01' },
+        hash: { value: 'sha256:9f2c' },
+      },
+    }
+    expect(await originOf(memberOf('kubernetes'), { origin }, {})).toEqual({
+      kind: 'schedule',
+      id: 'etl-0',
+      definition: { name: 'etl', version: '2026-11-01', hash: 'sha256:9f2c' },
+      definition_by_policy: ['version', 'hash'],
+    })
+  })
+
+  test('Cloud Scheduler: an account of its own, told by the preset google', async () => {
+    const email = 'nightly-etl@p.iam.gserviceaccount.com'
+    const google: Member = {
+      ...oidc,
+      keysOf: 'https://accounts.google.com',
+      config: {
+        preset: 'google',
+        audiences: ['me'],
+        match: { email },
+        origin: {
+          kind: 'schedule',
+          definition: { name: { value: 'projects/p/locations/l/jobs/etl' }, version: 'email' },
+        },
+      },
+      claims: {
+        iss: 'https://accounts.google.com',
+        aud: 'me',
+        sub: '1078',
+        azp: '1078',
+        email,
+        email_verified: true,
+        iat: NOW - 10,
+        exp: NOW + 300,
+      },
+    }
+    expect(await originOf(google, {}, {})).toEqual({
+      kind: 'schedule',
+      definition: { name: 'projects/p/locations/l/jobs/etl', version: email },
+      definition_by_policy: ['name'],
+    })
+  })
+
+  test('EventBridge: a role that only the schedule runs as, by aws-iam', async () => {
+    const role = 'arn:aws:iam::123456789012:role/agent'
+    const origin = {
+      kind: 'schedule',
+      when: { role },
+      id_claim: 'session_name',
+      definition: { name: 'role', hash: { value: 'sha256:77aa' } },
+    }
+    const verified = await verifySigned(await signed(), { origin, roles: [role] })
+    expect(verified.ok && verified.value.origin).toEqual({
+      kind: 'schedule',
+      id: 'i-0abc',
+      definition: { name: role, hash: 'sha256:77aa' },
+      definition_by_policy: ['hash'],
+    })
+    const other = { ...origin, when: { role: `${role}-of-people` } }
+    const unscheduled = await verifySigned(await signed({ at: NOW + 1 }), { origin: other })
+    expect(unscheduled.ok && unscheduled.value).not.toHaveProperty('origin')
+  })
+
+  test.each(['session_name', '/session_name', 'arn', 'user_id'])(
+    'AW-14 that %s has a value proves no schedule, and cannot be saved as if it did',
+    (claim) => {
+      const origin = { kind: 'schedule', when: { [claim]: 'nightly' } }
+      expect(signedMistakes({ origin })).toEqual([
+        `/config/origin/when/${claim.replace('/', '~1')} unsafe`,
+      ])
+    },
+  )
+
+  test.each([
+    [{ value: '' }, '/config/origin/definition/hash/value format'],
+    [{ value: 'a\nb' }, '/config/origin/definition/hash/value format'],
+    [{ value: 'x'.repeat(2049) }, '/config/origin/definition/hash/value format'],
+    [{ value: 7 }, '/config/origin/definition/hash/value type'],
+    [{}, '/config/origin/definition/hash/value required'],
+    [{ value: 'x', claim: 'y' }, '/config/origin/definition/hash/claim unknown_member'],
+    [7, '/config/origin/definition/hash type'],
+  ])('a part of a definition that is %j is refused', async (hash, mistake) => {
+    const origin = { kind: 'schedule', definition: { hash } }
+    const found = mistakes(await createWorld(oidc), oidc, { ...oidc.config, origin })
+    expect(found).toEqual([mistake])
   })
 })
 

@@ -236,7 +236,7 @@ describe('exchange, audit, sessions', () => {
   test('a token is never taken from the command line', async () => {
     const help = (await sallyport.run('exchange', '--help')).out
     expect(help).toContain('--subject-token-file')
-    expect(help).not.toMatch(/--subject-token(?!-file|-type)/)
+    expect(help).not.toMatch(/--subject-token(?!-file|-env|-type)/)
     expect(await sallyport.run('exchange', '--audience', 'crm')).toMatchObject({ exitCode: 2 })
   })
 
@@ -302,6 +302,7 @@ describe('doctor', () => {
       'store, keys, migrations': 'OK',
       issuer: 'OK',
       'signing keys': 'OK',
+      'federation keys': 'OK',
       'auth method runtime': 'OK',
       'target crm': 'WARN',
       'admin token': 'WARN',
@@ -375,6 +376,7 @@ describe('exit codes', () => {
       'serve',
       'apply',
       'exchange',
+      'exec',
       'sessions',
       'revoke',
       'narrow',

@@ -101,7 +101,6 @@ describe('authorities', () => {
     const config = { issuer: 'https://k8s.example', token_review: { url, secret: 'env:K8S' } }
     expect(await check('kubernetes', config)).toMatchObject([
       { check: 'auth method m: TokenReview', status: 'OK' },
-      { check: 'auth method m: secret', status: 'OK' },
     ])
   })
 })

@@ -4,7 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApp } from '../../functions/app.ts'
+import type { ChildEnvironment } from '../../functions/cli/child.ts'
 import { type CliIo, usage } from '../../functions/cli/io.ts'
+import { createPrivate, readPrivate } from '../../functions/cli/private-file.ts'
 import { run } from '../../functions/cli/program.ts'
 import { freePort } from '../../functions/cli/quickstart-world.ts'
 import { startNode } from '../../functions/platforms/node.ts'
@@ -17,6 +19,9 @@ export type Cli = {
   readonly env: Record<string, string>
   /** What a person answers; null is nobody. */
   answer: boolean | null
+  /** What `exec` was to run; it ends as `child` says. */
+  readonly ran: ({ readonly command: readonly string[] } & ChildEnvironment)[]
+  child: (variables: ChildEnvironment['set']) => Promise<number>
   run(...args: readonly string[]): Promise<Ran>
   /** For a command that is called by itself. */
   io(out: (text: string) => void, err?: (text: string) => void): CliIo
@@ -27,6 +32,8 @@ export function cli(env: Readonly<Record<string, string>> = {}): Cli {
     files: {},
     env: { ...env },
     answer: null,
+    ran: [],
+    child: () => Promise.resolve(0),
     async run(...args) {
       const out: string[] = []
       const err: string[] = []
@@ -51,6 +58,12 @@ export function cli(env: Readonly<Record<string, string>> = {}): Cli {
       },
       confirm: () => Promise.resolve(rig.answer),
       sleep: () => Promise.resolve(),
+      readPrivate,
+      createPrivate,
+      runChild(command, environment) {
+        rig.ran.push({ command, ...environment })
+        return rig.child(environment.set)
+      },
     }),
   }
   return rig
@@ -62,7 +75,9 @@ export type BrokerRig = {
   close(): Promise<void>
 }
 
-export async function startBroker(): Promise<BrokerRig> {
+export async function startBroker(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<BrokerRig> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-cli-'))
   const port = await freePort()
   const env: Readonly<Record<string, string>> = {
@@ -71,6 +86,7 @@ export async function startBroker(): Promise<BrokerRig> {
     SALLYPORT_ADMIN_TOKEN: randomBytes(32).toString('base64url'),
     SALLYPORT_ALLOW_INSECURE_LOOPBACK: '1',
     LOG_LEVEL: 'error',
+    ...settings,
   }
   const started = await startNode(createApp, (name) => env[name])
   if (!started.ok) throw new Error(JSON.stringify(started.failure))

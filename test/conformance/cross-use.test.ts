@@ -132,7 +132,11 @@ const PLACES: readonly Place[] = [
     name: 'assertion',
     present: (token, site) => bearer({ assertion: token }, site),
     refusal: '400 invalid_grant',
-    otherwise: { ...USER_ALONE, 'ID-JAG': '401 invalid_client' },
+    otherwise: {
+      ...USER_ALONE,
+      'ID-JAG': '401 invalid_client',
+      'ID-JAG of this broker': '401 invalid_client',
+    },
     belongs: ['workload JWT', 'JWT-SVID'],
   },
   {
@@ -166,6 +170,19 @@ const PLACES: readonly Place[] = [
     },
     refusal: '401 invalid_token',
     belongs: ['bound handle'],
+  },
+  {
+    name: 'alone at /credentials',
+    present: (token, { world }) =>
+      fetch(`${world.url}/t/lake/credentials`, { headers: { authorization: token } }),
+    refusal: '401 invalid_token',
+    // Attestations, for which no binding hands anything over there.
+    otherwise: {
+      'ID token': '403 not_granted',
+      'JWT-SVID': '403 not_granted',
+      SigV4: '403 not_granted',
+    },
+    belongs: ['workload JWT'],
   },
   {
     name: 'Bearer at administration',

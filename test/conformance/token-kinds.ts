@@ -33,7 +33,12 @@ export async function startKinds(world: World, key: ProofKey): Promise<Kinds> {
   if (!stored.ok) throw new Error(await stored.text())
   await applyPolicy(world, policyOfKinds(world, { authority, sts, saas }))
   return {
-    of: { ...ownKinds(world, key), ...platformKinds(world, { authority, sts }), ...issued(world) },
+    of: {
+      ...ownKinds(world, key),
+      ...federationKinds(world, sts),
+      ...platformKinds(world, { authority, sts }),
+      ...issued(world),
+    },
     close: async () => void (await Promise.all([sts.close(), saas.close()])),
   }
 }
@@ -47,8 +52,39 @@ function policyOfKinds(world: World, { authority, sts, saas }: Others) {
   const issuer = world.issuer.url
   const method = (name: string, type: string, config: Part) => ({ name, type, config })
   const names = ['ci', 'svid', 'aws', 'saas']
+  const handingOver = { auth_method: 'ci', delivery: 'credential', ttl_seconds: 300 }
+  const grants = [{ effects: ['read'], objects: ['read'] }]
   return {
     ...policy,
+    targets: [
+      ...policy.targets,
+      {
+        name: 'chat',
+        type: 'id-jag',
+        config: {
+          audience: 'https://chat.example',
+          client_id: 'ci:agent-7',
+          subject_issuer: issuer,
+          login_client_id: 'people',
+          scopes: { read: 'read' },
+        },
+      },
+      {
+        name: 'lake',
+        type: 'aws-sts',
+        config: {
+          region: 'eu-central-1',
+          role_arn: `arn:aws:iam::${ACCOUNT}:role/lake`,
+          sts_endpoint: sts.url,
+          assume_by: 'web_identity',
+        },
+      },
+      {
+        name: 'mesh',
+        type: 'txn-token',
+        config: { audience: 'sallyport', scopes: { read: 'read' } },
+      },
+    ],
     auth_methods: [
       { ...ci, config: { ...ci?.config, security_events: { audience: `${world.url}/events` } } },
       ...methods,
@@ -82,6 +118,14 @@ function policyOfKinds(world: World, { authority, sts, saas }: Others) {
         auth_method: name,
         on_behalf_of: ['people'],
       })),
+      { ...handingOver, name: 'chat', target: 'chat', grants, on_behalf_of: ['people'] },
+      { ...handingOver, name: 'mesh', target: 'mesh', grants },
+      {
+        ...handingOver,
+        name: 'lake',
+        target: 'lake',
+        grants: [{ effects: ['read'], objects: ['arn:aws:s3:::lake/*'] }],
+      },
     ],
   }
 }
@@ -109,6 +153,53 @@ function ownKinds(world: World, key: ProofKey): Readonly<Record<string, Make>> {
     }),
     'DPoP proof': () => key.proof({ url }),
     'admin token': () => ADMIN_TOKEN,
+  }
+}
+
+/** Of this broker, under the keys of ISSUER/federation: for others, and worth nothing here. */
+function federationKinds(world: World, sts: Peer): Readonly<Record<string, Make>> {
+  const type = 'urn:ietf:params:oauth:token-type:'
+  const ask = async (form: Readonly<Record<string, string>>) => {
+    const grant = 'urn:ietf:params:oauth:grant-type:token-exchange'
+    const answer = await world.post({ grant_type: grant, ...form })
+    const body = (await answer.json()) as Part
+    if (!answer.ok) throw new Error(JSON.stringify(body))
+    return String(body['access_token'])
+  }
+  const awsCredentials = async () =>
+    ask({
+      audience: 'lake',
+      requested_token_type: 'urn:sallyport:token-type:aws-credentials',
+      subject_token: await world.token(),
+      subject_token_type: `${type}jwt`,
+    })
+  return {
+    'AWS session token': awsCredentials,
+    // What AWS is shown, as somebody between here and there would have it.
+    'web identity token of this broker': async () => {
+      await awsCredentials()
+      const sent = sts.seen.map(({ body }) => new URLSearchParams(body).get('WebIdentityToken'))
+      return sent.findLast((token) => token !== null) ?? ''
+    },
+    'ID-JAG of this broker': async () =>
+      ask({
+        audience: 'chat',
+        scope: 'read',
+        requested_token_type: `${type}id-jag`,
+        subject_token: await world.token({ sub: 'ada', aud: 'people' }),
+        subject_token_type: `${type}id_token`,
+        actor_token: await world.token(),
+        actor_token_type: `${type}jwt`,
+      }),
+    // For the very audience that `ci` takes tokens for.
+    'transaction token of this broker': async () =>
+      ask({
+        audience: 'mesh',
+        scope: 'read',
+        requested_token_type: `${type}txn_token`,
+        subject_token: await world.token(),
+        subject_token_type: `${type}jwt`,
+      }),
   }
 }
 
@@ -213,10 +304,31 @@ async function startSts(): Promise<Peer> {
     arn: `arn:aws:sts::${ACCOUNT}:assumed-role/agent/i-0abc`,
     userId: 'AROAEXAMPLE000000000:i-0abc',
   }
-  return startPeer((_request, response) => {
-    response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify(callerDocument(caller)))
+  return startPeer((_request, response, _peer, body) => {
+    const asked = new URLSearchParams(body)
+    const isAssumed = asked.get('Action') === 'AssumeRoleWithWebIdentity'
+    response.writeHead(200, { 'content-type': isAssumed ? 'text/xml' : 'application/json' })
+    response.end(isAssumed ? assumedDocument(asked) : JSON.stringify(callerDocument(caller)))
   })
+}
+
+function assumedDocument(asked: URLSearchParams): string {
+  const end = new Date(Date.now() + Number(asked.get('DurationSeconds')) * 1000).toISOString()
+  const name = asked.get('RoleSessionName') ?? ''
+  const tag = (element: string, text: string) => `<${element}>${text}</${element}>`
+  const credentials = [
+    tag('AccessKeyId', 'ASIALAKE000000000000'),
+    tag('SecretAccessKey', 'lake+secret/0123456789'),
+    tag('SessionToken', 'FwoGZXIvYXdzEBYaDLake0123456789'),
+    tag('Expiration', end),
+  ]
+  const role = [
+    tag('Arn', `arn:aws:sts::${ACCOUNT}:assumed-role/lake/${name}`),
+    tag('AssumedRoleId', `AROALAKE000000000000:${name}`),
+  ]
+  const result = tag('Credentials', credentials.join('')) + tag('AssumedRoleUser', role.join(''))
+  const answer = tag('AssumeRoleWithWebIdentityResult', result)
+  return `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">${answer}</AssumeRoleWithWebIdentityResponse>`
 }
 
 async function startSaas(): Promise<Peer> {

@@ -1,10 +1,10 @@
 // Who acts for whom, on verified identities: roles, `may_act`, and the `act` that a handle carries.
 import { describe, expect, test } from 'vitest'
-import { MAX_ACTOR_DEPTH } from '../../functions/core/actor-chain.ts'
 import { actorClaim, mayAct, partiesOf } from '../../functions/core/delegation.ts'
 import type { Identity, JsonObject } from '../../functions/core/identity.ts'
 
 const ISSUER = 'https://broker.example'
+const HERE = { issuer: ISSUER, maxDelegationDepth: 4 }
 
 function identity(change: Partial<Identity> = {}): Identity {
   return {
@@ -33,7 +33,7 @@ const user = (claims: JsonObject = {}, change: Partial<Identity> = {}) =>
 
 describe('parties', () => {
   test('AC-03 AC-08: an agent for a user: the user is the subject, the agent the current actor', () => {
-    const parties = partiesOf(user(), identity(), ISSUER)
+    const parties = partiesOf(user(), identity(), HERE)
     expect(parties).toMatchObject({
       ok: true,
       value: {
@@ -48,10 +48,10 @@ describe('parties', () => {
   test('what was issued to one agent names nobody in the hands of another, or of none', () => {
     const grant = { presenter: 'agents:agent-7', targets: null, scope: null }
     const issued = user({}, { grant })
-    expect(partiesOf(issued, identity(), ISSUER)).toMatchObject({ ok: true })
+    expect(partiesOf(issued, identity(), HERE)).toMatchObject({ ok: true })
     const others = [identity({ subject: 'agent-8' }), identity({ method: 'other' }), null]
     for (const actor of others) {
-      expect(partiesOf(issued, actor, ISSUER)).toMatchObject({
+      expect(partiesOf(issued, actor, HERE)).toMatchObject({
         ok: false,
         failure: { kind: 'attestation_rejected', reason: 'claim_mismatch', claim: 'client_id' },
       })
@@ -59,11 +59,11 @@ describe('parties', () => {
   })
 
   test('AC-08: a user alone is an impersonation, and nobody is its actor', () => {
-    expect(partiesOf(user(), null, ISSUER)).toMatchObject({
+    expect(partiesOf(user(), null, HERE)).toMatchObject({
       ok: true,
       value: { onBehalfOf: { relation: 'impersonation' }, sub: 'people:ada', act: null },
     })
-    expect(partiesOf(identity(), null, ISSUER)).toMatchObject({
+    expect(partiesOf(identity(), null, HERE)).toMatchObject({
       ok: true,
       value: { onBehalfOf: null, sub: 'agents:agent-7' },
     })
@@ -74,14 +74,14 @@ describe('parties', () => {
     ['a workload for a workload', identity(), identity({ method: 'other' }), 'subject'],
     ['a user for a user', user(), user({ sub: 'eve' }), 'actor'],
   ])('TX-07: a token in the wrong role is refused: %s', (_, subject, actor, role) => {
-    expect(partiesOf(subject, actor, ISSUER)).toMatchObject({
+    expect(partiesOf(subject, actor, HERE)).toMatchObject({
       ok: false,
       failure: { kind: 'attestation_rejected', role, reason: 'wrong_role' },
     })
   })
 
   test('AC-05: a token with may_act opens nothing for whoever presents it alone', () => {
-    expect(partiesOf(user({ may_act: { sub: 'agent-7' } }), null, ISSUER)).toMatchObject({
+    expect(partiesOf(user({ may_act: { sub: 'agent-7' } }), null, HERE)).toMatchObject({
       ok: false,
       failure: { reason: 'may_not_act' },
     })
@@ -131,7 +131,7 @@ describe('may_act', () => {
 describe('act', () => {
   test('AC-03: A, then B, then C nests as act: { C, act: { B, act: { A } } }', () => {
     const prior = { sub: 'b', act: { sub: 'a' } }
-    const parties = partiesOf(user({}, { act: prior }), identity(), ISSUER)
+    const parties = partiesOf(user({}, { act: prior }), identity(), HERE)
     expect(parties.ok && parties.value.act).toEqual({
       iss: ISSUER,
       sub: 'agents:agent-7',
@@ -145,19 +145,19 @@ describe('act', () => {
 
   test('RB-05: an earlier actor never reads as a name of this broker', () => {
     const prior = { sub: 'agents:root' }
-    const parties = partiesOf(user({}, { act: prior }), identity(), ISSUER)
+    const parties = partiesOf(user({}, { act: prior }), identity(), HERE)
     expect(parties.ok && parties.value.act).toMatchObject({ act: { iss: 'https://idp.example' } })
-    const alone = partiesOf(identity({ act: prior, claims: {} }), null, ISSUER)
+    const alone = partiesOf(identity({ act: prior, claims: {} }), null, HERE)
     expect(alone.ok && alone.value.act).toEqual({ iss: 'agents', sub: 'agents:root' })
-    const forged = partiesOf(identity({ act: { ...prior, iss: ISSUER } }), null, ISSUER)
+    const forged = partiesOf(identity({ act: { ...prior, iss: ISSUER } }), null, HERE)
     expect(forged.ok && forged.value.act).toMatchObject({ iss: 'https://idp.example' })
   })
 
   test('AC-06: one actor more than are carried is refused', () => {
     let act: JsonObject = { sub: 'a0' }
-    for (let i = 1; i < MAX_ACTOR_DEPTH - 1; i++) act = { sub: `a${i}`, act }
-    expect(actorClaim(identity(), act, ISSUER).ok).toBe(true)
-    expect(actorClaim(identity(), { sub: 'z', act }, ISSUER)).toMatchObject({
+    for (let i = 1; i < HERE.maxDelegationDepth; i++) act = { sub: `a${i}`, act }
+    expect(actorClaim(identity(), act, HERE).ok).toBe(true)
+    expect(actorClaim(identity(), { sub: 'z', act }, HERE)).toMatchObject({
       ok: false,
       failure: { kind: 'attestation_rejected', reason: 'chain_too_long' },
     })

@@ -8,6 +8,7 @@ import { openTargets, type OpeningRequest } from '../../functions/core/opening.t
 import type { BindingPolicy, Effect, Grant, LimitsPolicy } from '../../functions/core/policy.ts'
 import type { Session, SessionUsage } from '../../functions/core/session.ts'
 import type { Conditions, PolicySnapshot } from '../../functions/core/snapshot.ts'
+import { TOKEN_TYPES } from '../../functions/core/token.ts'
 import { openSession } from '../fakes/session.ts'
 
 const NOW = 1_800_000_000
@@ -119,6 +120,7 @@ function asking({ method, targets, scope, envelope, ttl }: Step, now: number): O
     targets,
     scope,
     intent: { type: 'agent_intent', purpose: method, envelope: { limits: own } },
+    requestedType: TOKEN_TYPES.accessToken,
   }
 }
 
@@ -144,6 +146,7 @@ function grow(
       snapshot,
       conditions,
       now,
+      maxDelegationDepth: 4,
     }
     const above = (parent?.session.lineage?.ancestors ?? []).flatMap(
       (id) => sessions.find(({ session }) => session.id === id) ?? [],

@@ -2,6 +2,7 @@
 import type { AuthMethodType } from '../../functions/core/auth-method.ts'
 import type { EvaluatorType } from '../../functions/core/evaluator.ts'
 import type { DocumentError } from '../../functions/core/policy.ts'
+import { fail, ok } from '../../functions/core/result.ts'
 import type { TargetType } from '../../functions/core/target.ts'
 import type { PolicyTypes } from '../../functions/policy/index.ts'
 
@@ -19,7 +20,10 @@ export function fakePolicyTypes(
       holds: () => false,
       mistake: (expression) => (expression.includes('!!') ? 'does not parse' : null),
     },
-    secretAllowedOrigins: async (reference) => secrets[reference] ?? null,
+    async secretAllowedOrigins(reference) {
+      const origins = secrets[reference]
+      return origins === undefined ? fail({ reason: 'not_found', reference }) : ok(origins)
+    },
     issuer: 'https://broker.example',
   }
 }

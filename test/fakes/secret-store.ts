@@ -22,15 +22,16 @@ export function fakeSecretStore(): FakeSecretStore {
       const nextCursor = names.length > limit ? (items.at(-1)?.name ?? null) : null
       return Promise.resolve({ items, nextCursor })
     },
-    put(row, now) {
+    put(row, now, _, version = null) {
       const before = store.rows.get(row.name)
+      if (version !== null && (before?.version ?? 0) !== version) return Promise.resolve('changed')
       store.rows.set(row.name, {
         ...row,
         version: (before?.version ?? 0) + 1,
         createdAt: before?.createdAt ?? now,
         updatedAt: now,
       })
-      return Promise.resolve(before === undefined)
+      return Promise.resolve(before === undefined ? 'created' : 'replaced')
     },
     delete: (name) => Promise.resolve(store.rows.delete(name)),
     reseal(name, from, to) {

@@ -1,12 +1,16 @@
 // SessionStore in memory.
 import type { EventDraft } from '../../functions/core/audit.ts'
-import type { Session } from '../../functions/core/session.ts'
+import type { DescribedSession, Session } from '../../functions/core/session.ts'
 import type { SessionFilter, SessionStore } from '../../functions/store/contract.ts'
 
 export type FakeSessionStore = SessionStore & {
   readonly sessions: Map<string, Session>
   readonly events: EventDraft[]
   readonly filters: SessionFilter[]
+}
+
+function described(session: Session): DescribedSession {
+  return { ...session, change: null, ownState: session.state }
 }
 
 export function fakeSessionStore(sessions: readonly Session[] = []): FakeSessionStore {
@@ -16,7 +20,7 @@ export function fakeSessionStore(sessions: readonly Session[] = []): FakeSession
     filters: [],
     get: async (id) => {
       const session = store.sessions.get(id)
-      return session === undefined ? null : { ...session, change: null }
+      return session === undefined ? null : described(session)
     },
     async list(filter, { cursor, limit }) {
       store.filters.push(filter)
@@ -25,7 +29,7 @@ export function fakeSessionStore(sessions: readonly Session[] = []): FakeSession
       const items = found.slice(start, start + limit)
       const more = found.length > start + limit
       return {
-        items: items.map((session) => ({ ...session, change: null })),
+        items: items.map(described),
         nextCursor: more ? (items.at(-1)?.id ?? null) : null,
       }
     },

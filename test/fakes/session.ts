@@ -38,6 +38,7 @@ export function openSession(change: Partial<Session> = {}): Session {
     removedEffects: [],
     denials: 0,
     attestedOrigin: null,
+    delivery: 'session',
     confirmation: null,
     ...change,
   }

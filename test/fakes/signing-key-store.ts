@@ -13,14 +13,17 @@ export function fakeSigningKeyStore(): FakeSigningKeyStore {
     rows: [],
     reads: 0,
     beforeList: () => Promise.resolve(),
-    async list() {
+    async list(purpose) {
       store.reads++
-      const rows = [...store.rows]
+      const rows = store.rows.filter((row) => row.purpose === purpose)
       await store.beforeList()
       return rows
     },
     insert(row) {
-      if (store.rows.some((one) => one.activeFrom === row.activeFrom)) return Promise.resolve(false)
+      const isTaken = store.rows.some(
+        (one) => one.purpose === row.purpose && one.activeFrom === row.activeFrom,
+      )
+      if (isTaken) return Promise.resolve(false)
       store.rows.push(row)
       return Promise.resolve(true)
     },

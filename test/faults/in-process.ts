@@ -5,7 +5,8 @@ import type { Config } from '../../functions/config.ts'
 import { DEFAULT_RATES } from '../../functions/core/exchange-limits.ts'
 import type { JsonValue } from '../../functions/core/identity.ts'
 import { type Outbound, OutboundError, type OutboundRequest } from '../../functions/net/outbound.ts'
-import type { Platform } from '../../functions/platform.ts'
+import type { TargetType } from '../../functions/core/target.ts'
+import type { Platform, RequestFacts } from '../../functions/platform.ts'
 import { randomIds, sha256Hashing } from '../../functions/platforms/system.ts'
 import type { Driver } from '../../functions/store/driver.ts'
 import { createFileDriver } from '../../functions/store/file-driver.ts'
@@ -30,7 +31,7 @@ export type InProcess = {
   readonly env: Record<string, string>
   /** SQL as the operator of the database could run it. */
   sql(text: string): Promise<readonly (readonly unknown[])[]>
-  fetch(path: string, init?: RequestInit): Promise<Response>
+  fetch(path: string, init?: RequestInit, facts?: Partial<RequestFacts>): Promise<Response>
   admin(method: string, path: string, body?: unknown): Promise<Response>
   token(claims?: Readonly<Record<string, unknown>>): Promise<string>
   exchange(over?: Readonly<Record<string, string>>): Promise<Response>
@@ -43,9 +44,19 @@ export type InProcessOptions = {
   readonly env?: Readonly<Record<string, string>>
   /** Answers for the protected API; the default echoes nothing secret. */
   readonly origin?: Outbound
+  /** Answers for the rest of the world, which else nobody reaches. */
+  readonly elsewhere?: Outbound
+  /** As Node and Lambda have it; none, as on Workers, when absent. */
+  readonly awsSdk?: NonNullable<Platform['awsSdk']>
   readonly method?: Readonly<Record<string, JsonValue>>
   readonly binding?: Readonly<Record<string, JsonValue>>
+  readonly config?: Partial<Config>
   readonly intentPolicies?: readonly JsonValue[]
+  /** Target types of the test's own, and what the policy says of them. */
+  readonly plugins?: readonly TargetType[]
+  readonly targets?: readonly JsonValue[]
+  readonly methods?: readonly JsonValue[]
+  readonly bindings?: readonly JsonValue[]
 }
 
 export async function startInProcess(options: InProcessOptions = {}): Promise<InProcess> {
@@ -60,12 +71,13 @@ export async function startInProcess(options: InProcessOptions = {}): Promise<In
     clock,
     ids: randomIds,
     hashing: sha256Hashing,
-    outbound: outsideWorld(keys, reached, options.origin),
+    outbound: outsideWorld(keys, reached, options),
     driver,
+    ...(options.awsSdk === undefined ? {} : { awsSdk: options.awsSdk }),
     env: (name) => env[name],
     log: (level, message, facts) => void logged.push(JSON.stringify({ level, message, ...facts })),
   }
-  const app = await createApp(platform, config)
+  const app = await createApp(platform, { ...config, ...options.config }, options.plugins)
   await app.migrate()
   const running = inProcess({ app, driver, clock, keys, reached, logged, env })
   const stored = await running.admin('PUT', '/secrets/crm-key', {
@@ -86,14 +98,18 @@ const config: Config = {
   kekPrevious: null,
   adminToken: ADMIN_TOKEN,
   envSecrets: [],
+  awsRoleArn: null,
+  awsRegion: null,
   policyFile: null,
   allowInsecureLoopback: false,
   exchangeRates: DEFAULT_RATES,
   requiresProofNonce: false,
+  maxDelegationDepth: 4,
   logLevel: 'debug',
 }
 
-function policyOf({ method, binding, intentPolicies }: InProcessOptions) {
+function policyOf(options: InProcessOptions) {
+  const { method, methods, binding, intentPolicies, targets, bindings } = options
   return {
     auth_methods: [
       {
@@ -101,6 +117,7 @@ function policyOf({ method, binding, intentPolicies }: InProcessOptions) {
         type: 'oidc',
         config: { issuer: IDP, audiences: ['sallyport'], match: { team: 'support' }, ...method },
       },
+      ...(methods ?? []),
     ],
     targets: [
       {
@@ -110,6 +127,7 @@ function policyOf({ method, binding, intentPolicies }: InProcessOptions) {
         credential: { inject: 'bearer', secret: 'sealed:crm-key' },
         max_response_bytes: 100_000,
       },
+      ...(targets ?? []),
     ],
     bindings: [
       {
@@ -120,6 +138,7 @@ function policyOf({ method, binding, intentPolicies }: InProcessOptions) {
         ttl_seconds: 300,
         ...binding,
       },
+      ...(bindings ?? []),
     ],
     intent_policies: intentPolicies ?? [],
   }
@@ -128,7 +147,7 @@ function policyOf({ method, binding, intentPolicies }: InProcessOptions) {
 function outsideWorld(
   keys: TokenIssuer,
   reached: OutboundRequest[],
-  origin: Outbound | undefined,
+  { origin, elsewhere }: Pick<InProcessOptions, 'origin' | 'elsewhere'>,
 ): Outbound {
   const json = (value: unknown) => ({
     status: 200,
@@ -140,7 +159,10 @@ function outsideWorld(
       reached.push(request)
       return origin === undefined ? json({ ok: true }) : origin(request)
     }
-    if (request.url.origin !== IDP) throw new OutboundError('unresolvable')
+    if (request.url.origin !== IDP) {
+      if (elsewhere === undefined) throw new OutboundError('unresolvable')
+      return elsewhere(request)
+    }
     return json(
       request.url.pathname === '/jwks'
         ? { keys: [keys.publicJwk] }
@@ -159,12 +181,13 @@ function inProcess(parts: Parts): InProcess {
       const rows = await driver.write([{ sql: text, args: [] }])
       return (rows[0] ?? []).map((row) => Object.values(row))
     },
-    fetch(path, init = {}) {
+    fetch(path, init = {}, facts = {}) {
       const request = new Request(`${ISSUER}${path}`, init)
       return app.fetch(request, {
         rawTarget: path,
         clientAddress: '203.0.113.7',
         headerLines: [...request.headers],
+        ...facts,
       })
     },
     admin(method, path, body) {

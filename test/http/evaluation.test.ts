@@ -8,7 +8,7 @@ import { fail, ok } from '../../functions/core/result.ts'
 import type { CompiledIntentPolicy, PolicySnapshot } from '../../functions/core/snapshot.ts'
 import { problemAnswer, toResponse } from '../../functions/http/error.ts'
 import { evaluationRoutes, type EvaluationDeps } from '../../functions/http/evaluation.ts'
-import { createTargetTypes } from '../../functions/targets/index.ts'
+import { createHttpTarget } from '../../functions/targets/http.ts'
 import { fakeEvaluator } from '../fakes/evaluator.ts'
 
 const NOW = Date.parse('2026-11-22T12:00:00Z') / 1000
@@ -62,11 +62,10 @@ function routes({
   authenticate,
   refusals = [],
 }: World) {
-  const [http] = createTargetTypes({
+  const http = createHttpTarget({
     outbound: () => Promise.reject(new Error('an evaluation calls no target')),
     reach: { privateNetwork: false, loopback: false },
   })
-  if (http === undefined) throw new Error('http is not registered')
   const snapshot: PolicySnapshot = {
     revision: 7,
     userMethods: new Set(),
@@ -324,7 +323,7 @@ describe('POST /access/v1/evaluation', () => {
   test.each([
     ['mcp.call', { tool: 'send_email', arguments: { to: 'x' } }],
     ['sql.query', { dialect: 'postgres', sql: 'select 1' }],
-    ['aws.call', { service: 's3', operation: 'GetObject' }],
+    ['aws.call', { service: 's3', operation: 'GetObject', parameters: { Bucket: 'reports' } }],
   ])('%s is left open: what it does is not determined here', async (name, properties) => {
     const asked = { ...request, action: { name, properties }, resource: { type: 'x', id: 'other' } }
     expect(await contextOf(asked)).toMatchObject({
@@ -362,6 +361,8 @@ describe('POST /access/v1/evaluation', () => {
     ['sql.query', { dialect: 'oracle', sql: 'select 1' }],
     ['sql.query', { dialect: 'postgres' }],
     ['aws.call', { service: 's3' }],
+    ['aws.call', { service: 's3', operation: 'DestroyEverything' }],
+    ['aws.call', { service: 'nothing', operation: 'GetObject' }],
     ['session.open', { targets: ['crm', 'vault'] }],
     ['session.open', { targets: 'crm' }],
     ['session.open', { targets: ['crm'], scope: 'READ' }],
@@ -537,7 +538,7 @@ describe('what cannot be read', () => {
     expect(refusals).toEqual([
       expect.objectContaining({
         type: 'refusal',
-        decision_id: answered.body['decision_id'],
+        decision_id: String(answered.body['decision_id']),
         identity: 'admin:ci:viewer',
         action: { operation: 'access.evaluation' },
         reason: 'forbidden',

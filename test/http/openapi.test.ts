@@ -37,6 +37,8 @@ describe('the generated schemas', () => {
       '/revoke',
       '/.well-known/oauth-authorization-server',
       '/.well-known/jwks.json',
+      '/federation/.well-known/openid-configuration',
+      '/federation/.well-known/jwks.json',
       '/.well-known/oauth-protected-resource/t/{target}',
       '/t/{target}/{path}',
       '/access/v1/evaluation',

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { DocumentError, PolicyDocument } from '../../functions/core/policy.ts'
+import { ok } from '../../functions/core/result.ts'
 import type { PolicyTypes } from '../../functions/policy/index.ts'
 import {
   checkPolicy,
@@ -226,7 +227,7 @@ describe('a policy', () => {
         ...types,
         secretAllowedOrigins: async () => {
           looks++
-          return ['https://crm.example']
+          return ok(['https://crm.example'])
         },
       },
     )

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '../../functions/core/credential.ts'
 import type { EventDraft } from '../../functions/core/audit.ts'
+import { ok } from '../../functions/core/result.ts'
 import { createSealer, type Sealer } from '../../functions/crypto/seal.ts'
 import {
   createEnvSource,
@@ -115,7 +116,7 @@ describe('sealed secrets', () => {
     await put('crm-token', CANARY)
     const result = await sealed().resolve('sealed:crm-token')
     expect(result.ok && result.value.revealFor(CRM)).toBe(CANARY)
-    expect(await sealed().allowedOrigins('sealed:crm-token')).toEqual([CRM])
+    expect(await sealed().allowedOrigins('sealed:crm-token')).toEqual(ok([CRM]))
     expect(JSON.stringify([...store.rows])).not.toContain(CANARY)
   })
 
@@ -222,7 +223,7 @@ describe('environment secrets', () => {
 
   test('a name without origins goes where the target that names it goes', async () => {
     const secrets = source('CRM_KEY')
-    expect(await secrets.allowedOrigins('env:CRM_KEY')).toBe('any')
+    expect(await secrets.allowedOrigins('env:CRM_KEY')).toEqual(ok('any'))
     const result = await secrets.resolve('env:CRM_KEY')
     expect(result.ok && result.value.revealFor(CRM)).toBe(CANARY)
   })
@@ -253,6 +254,6 @@ test('a reference of an unknown scheme, or of none, is not found', async () => {
   for (const reference of ['vault:x', 'env:X', 'crm-token', '', ':', 'SEALED:crm-token']) {
     const failure = { reason: 'not_found', reference }
     expect(await secrets.resolve(reference)).toEqual({ ok: false, failure })
-    expect(await secrets.allowedOrigins(reference)).toBeNull()
+    expect(await secrets.allowedOrigins(reference)).toEqual({ ok: false, failure })
   }
 })

@@ -13,7 +13,7 @@ import { StoreUnavailable } from '../../functions/core/records.ts'
 import { createFileDriver } from '../../functions/store/file-driver.ts'
 import type { FileDriver } from '../../functions/store/file-driver.ts'
 import { migrate } from '../../functions/store/migrate.ts'
-import { decisionOf, eventOf, freshId, sessionOf, storesOn } from './values.ts'
+import { decisionOf, eventOf, freshId, opening, sessionOf, storesOn } from './values.ts'
 
 const CREATE = { sql: 'CREATE TABLE t (a integer PRIMARY KEY) STRICT', args: [] }
 const insert = (a: number) => ({ sql: 'INSERT INTO t VALUES (?1) RETURNING a', args: [a] })
@@ -166,9 +166,8 @@ describe('failure', () => {
       blocker.exec('ROLLBACK')
       for (let n = 0; n < 100; n += 1) {
         const session = sessionOf()
-        const decision = decisionOf(session.id)
+        const decision = decisionOf(session.id, { opens: opening(session) })
         expect(await stores.records.recordDecision(decision)).toBe('recorded')
-        await stores.records.recordGrant({ event: eventOf('grant'), session })
         acknowledged.push(session.id)
       }
     }

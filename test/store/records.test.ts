@@ -18,6 +18,7 @@ import {
   reviewOf,
   sessionOf,
   storesOn,
+  opening,
 } from './values.ts'
 
 describe.each(STORE_KINDS)('records on %s', (kind) => {
@@ -73,17 +74,16 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     expect(read.bindings.find(({ name }) => name === 'ci-crm')).toEqual(bindingOf())
   })
 
-  test('an exchange is one read and two writes, an action one read and two writes', async () => {
+  test('an exchange for a handle is one read and one write, an action one read and two writes', async () => {
     const before = { ...driver.counters }
     await stores.records.readExchange({ method: 'ci', targets: ['crm'], approvalHash: 'h' })
     const session = sessionOf({ policyRevision: revision })
     const singleUse = [{ key: freshId('jti'), expiresAt: NOW + 60 }]
     await stores.records.recordDecision(
-      decisionOf(session.id, { expectedRevision: revision, singleUse }),
+      decisionOf(session.id, { expectedRevision: revision, singleUse, opens: opening(session) }),
     )
-    await stores.records.recordGrant({ event: eventOf('grant'), session })
     expect(driver.counters.reads - before.reads).toBe(1)
-    expect(driver.counters.writes - before.writes).toBe(2)
+    expect(driver.counters.writes - before.writes).toBe(1)
 
     await stores.records.readAction({
       sessionId: session.id,
@@ -94,7 +94,7 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     await stores.records.recordAction(actionOf(session))
     await stores.records.recordOutcome(outcomeOf(session.id))
     expect(driver.counters.reads - before.reads).toBe(2)
-    expect(driver.counters.writes - before.writes).toBe(4)
+    expect(driver.counters.writes - before.writes).toBe(3)
   })
 
   test('an isolate that did not open the session needs no further round trip to act in it', async () => {
@@ -114,7 +114,11 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
   test('a session is read back as it was granted, whatever its strings hold', async () => {
     const odd = 'nul\u0000 "quote" \u2028 \ud83d\ude00 é'
     const granted = await open({ subject: odd, identity: `ci:${odd}`, claims: { odd, n: 1.5 } })
-    expect(await stores.records.readSession(granted.id)).toEqual({ ...granted, change: null })
+    expect(await stores.records.readSession(granted.id)).toEqual({
+      ...granted,
+      change: null,
+      ownState: granted.state,
+    })
     const read = await stores.records.readAction({
       sessionId: granted.id,
       target: 'crm',
@@ -295,6 +299,28 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
     expect(history.at(-1)).toEqual({ action: { name: 'http.request', n: 25 }, verdict: 'deny' })
   })
 
+  test('the grant of a handle is recorded with its decision, or neither is', async () => {
+    const granted = sessionOf({ policyRevision: revision })
+    const opens = opening(granted)
+    const stale = decisionOf(granted.id, { expectedRevision: revision - 1, opens })
+    expect(await stores.records.recordDecision(stale)).toBe('policy_changed')
+    await driver.write([
+      {
+        sql: `CREATE TRIGGER fault BEFORE INSERT ON audit_event WHEN NEW.type = 'grant'
+          BEGIN SELECT RAISE(ABORT, 'injected'); END`,
+        args: [],
+      },
+    ])
+    const decided = () => stores.records.recordDecision(decide({ sessionId: granted.id, opens }))
+    await expect(decided()).rejects.toMatchObject({ name: 'StoreUnavailable' })
+    await driver.write([{ sql: 'DROP TRIGGER fault', args: [] }])
+    expect(await types(granted.id)).toEqual([])
+    expect(await stores.records.readSession(granted.id)).toBeNull()
+    expect(await decided()).toBe('recorded')
+    expect(await types(granted.id)).toEqual(['decision', 'grant'])
+    expect((await stores.records.readSession(granted.id))?.id).toBe(granted.id)
+  })
+
   test('AUD-4 a decision, grant or action whose event is refused grants and spends nothing', async () => {
     const session = await open({ limits: { actions: 5 } })
     await driver.write([
@@ -310,10 +336,16 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       const singleUse = [{ key, expiresAt: NOW + 60 }]
       const decision = decide({ singleUse, event: eventOf('decision', marked) })
       const granted = sessionOf({ policyRevision: revision })
-      const grant = { event: eventOf('grant', marked), session: granted }
+      const grant = {
+        event: eventOf('grant', marked),
+        session: granted,
+        credential: { sha256: freshId('jti'), target: 'crm', expiresAt: NOW + 60, record: {} },
+      }
+      const opens = { event: eventOf('grant', marked), session: granted }
       const action = actionOf(session, { event: eventOf('action', marked) })
       const failed = await Promise.allSettled([
         stores.records.recordDecision(decision),
+        stores.records.recordDecision(decide({ singleUse, opens })),
         stores.records.recordGrant(grant),
         stores.records.recordAction(action),
       ])

@@ -7,7 +7,16 @@ import type { Driver } from '../../functions/store/driver.ts'
 import { createHttpDriver } from '../../functions/store/http-driver.ts'
 import type { HranaServer } from '../fakes/hrana-server.ts'
 import { startHranaServer } from '../fakes/hrana-server.ts'
-import { eventOf, NOW, openSession, sessionOf, storesOn, decisionOf, freshId } from './values.ts'
+import {
+  eventOf,
+  NOW,
+  opening,
+  openSession,
+  sessionOf,
+  storesOn,
+  decisionOf,
+  freshId,
+} from './values.ts'
 
 const DEADLINE_MS = 300
 const SELECT = [{ sql: 'SELECT 1 AS one', args: [] }]
@@ -28,11 +37,10 @@ describe('libSQL over HTTP', () => {
       await stores.migrate()
       server.setFault(fault)
       const session = sessionOf()
-      const decision = decisionOf(session.id)
+      const decision = decisionOf(session.id, { opens: opening(session) })
       const outcomes = await Promise.allSettled([
         stores.records.readExchange({ method: 'm', targets: ['t'], approvalHash: null }),
         stores.records.recordDecision(decision),
-        stores.records.recordGrant({ event: eventOf('grant'), session }),
         stores.policy.readRevision(),
       ])
       for (const outcome of outcomes)

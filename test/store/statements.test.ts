@@ -9,6 +9,7 @@ import { APPROVAL_STATEMENTS } from '../../functions/store/approval-store.ts'
 import { INSERT_APPROVAL } from '../../functions/store/approval-row.ts'
 import { INSERT_EVENT_ALWAYS, INSERT_EVENT_ONCE } from '../../functions/store/audit-log.ts'
 import { AUDIT_LIST_BY } from '../../functions/store/audit-store.ts'
+import { CREDENTIAL_STATEMENTS } from '../../functions/store/credential-row.ts'
 import { EXCHANGE_STATEMENTS } from '../../functions/store/exchange-records.ts'
 import { createFileDriver } from '../../functions/store/file-driver.ts'
 import { migrate } from '../../functions/store/migrate.ts'
@@ -42,6 +43,7 @@ const HOT = {
 /** Administration that must not read a whole table either. */
 const INDEXED = {
   ...HOT,
+  ...CREDENTIAL_STATEMENTS,
   ...Object.fromEntries(
     (['identity', 'agent', 'binding', 'target', 'authMethod'] as const).flatMap((finder) =>
       Object.entries(SESSION_STATEMENTS_BY[finder])
@@ -55,6 +57,7 @@ const INDEXED = {
   PURGE_SINGLE_USE: PURGE_STATEMENTS.PURGE_SINGLE_USE,
   PURGE_SESSIONS: PURGE_STATEMENTS.PURGE_SESSIONS,
   PURGE_SESSION_BINDINGS: PURGE_STATEMENTS.PURGE_SESSION_BINDINGS,
+  PURGE_SESSION_CREDENTIALS: PURGE_STATEMENTS.PURGE_SESSION_CREDENTIALS,
 }
 
 const ALL = {
@@ -77,7 +80,7 @@ function prefixed(prefix: string, statements: Record<string, string>) {
 }
 
 const TABLES =
-  'approval|a|audit_event|binding|b|policy_object|secret|session|s|session_binding|signing_key|single_use'
+  'approval|a|audit_event|binding|b|policy_object|secret|session|s|session_binding|session_credential|c|signing_key|single_use'
 /** A scan of a table, not of a JSON parameter, a constant row or a subquery. */
 const FULL_SCAN = new RegExp(`^SCAN (${TABLES})( |$)(?!VIRTUAL TABLE)`)
 

@@ -180,10 +180,10 @@ describe.each(STORE_KINDS)('stores on %s', (kind) => {
   test('a secret is put, replaced, sealed anew and deleted, each change with its event', async () => {
     const events = await adminEvents()
     const row = { name: 'crm', sealed: 'sealed-1', allowedOrigins: ['https://x'] }
-    expect(await stores.secrets.put(row, NOW, eventOf('admin'))).toBe(true)
+    expect(await stores.secrets.put(row, NOW, eventOf('admin'))).toBe('created')
     expect(
       await stores.secrets.put({ ...row, sealed: 'sealed-2' }, NOW + 9, eventOf('admin')),
-    ).toBe(false)
+    ).toBe('replaced')
     const listed = {
       name: 'crm',
       allowedOrigins: ['https://x'],
@@ -199,6 +199,21 @@ describe.each(STORE_KINDS)('stores on %s', (kind) => {
     expect(await stores.secrets.delete('crm', eventOf('admin'))).toBe(false)
     expect(await stores.secrets.get('crm')).toBeNull()
     expect(await adminEvents()).toBe(events + 3)
+  })
+
+  test('of two who replace the version of a secret that both have seen, one does', async () => {
+    const row = { name: 'raced', sealed: 'sealed-1', allowedOrigins: ['https://x'] }
+    const put = (sealed: string, version: number) =>
+      stores.secrets.put({ ...row, sealed }, NOW, eventOf('admin'), version)
+    expect(await put('sealed-1', 1)).toBe('changed')
+    expect((await Promise.all([put('a', 0), put('b', 0)])).sort()).toEqual(['changed', 'created'])
+    const raced = await Promise.all([put('c', 1), put('d', 1), put('e', 1)])
+    expect(raced.filter((result) => result === 'replaced').length).toBe(1)
+    const events = await adminEvents()
+    expect(await put('f', 1)).toBe('changed')
+    expect(await adminEvents()).toBe(events)
+    expect((await stores.secrets.get('raced'))?.version).toBe(2)
+    await stores.secrets.delete('raced', eventOf('admin'))
   })
 
   test('of the keys that isolates add for one slot at the same time one is kept', async () => {
@@ -217,13 +232,19 @@ describe.each(STORE_KINDS)('stores on %s', (kind) => {
     )
     expect(added.filter(Boolean)).toHaveLength(1)
     expect(await stores.signingKeys.insert(keyOf('later', NOW + 50))).toBe(true)
-    const keys = await stores.signingKeys.list()
+    const keys = await stores.signingKeys.list('handle')
     expect(keys.map(({ kid }) => kid).slice(1)).toEqual(['later'])
     expect(keys[1]).toEqual(keyOf('later', NOW + 50))
+    // Purposes have slots of their own, and see nothing of each other.
+    const federation = { ...keyOf('federation', NOW + 50), purpose: 'federation' as const }
+    expect(await stores.signingKeys.insert(federation)).toBe(true)
+    expect(await stores.signingKeys.insert({ ...federation, kid: 'late' })).toBe(false)
+    expect(await stores.signingKeys.list('federation')).toEqual([federation])
+    expect(await stores.signingKeys.list('handle')).toEqual(keys)
     expect(await stores.signingKeys.reseal('later', 'wrong', 'x')).toBe(false)
     expect(await stores.signingKeys.reseal('later', 'sealed-later', 'x')).toBe(true)
     expect(await stores.signingKeys.deleteRetired(NOW + 101)).toBe(1)
-    expect(await stores.signingKeys.list()).toHaveLength(1)
+    expect(await stores.signingKeys.list('handle')).toHaveLength(1)
   })
 
   test('REV-1 every live session that matches a filter is ended by one write, and no other', async () => {

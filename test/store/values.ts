@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { EventDraft, EventType } from '../../functions/core/audit.ts'
 import type { BindingPolicy } from '../../functions/core/policy.ts'
-import type { ActionWrite, DecisionWrite } from '../../functions/core/records.ts'
+import type { ActionWrite, DecisionWrite, HandleGrant } from '../../functions/core/records.ts'
 import type { Session } from '../../functions/core/session.ts'
 import type { Driver } from '../../functions/store/driver.ts'
 import { createStores } from '../../functions/store/index.ts'
@@ -70,6 +70,7 @@ export function sessionOf(facts: Partial<Session> = {}): Session {
     removedEffects: [],
     denials: 0,
     attestedOrigin: null,
+    delivery: 'session',
     confirmation: null,
     ...facts,
   }
@@ -106,17 +107,17 @@ export function decisionOf(sessionId: string, facts: Partial<DecisionWrite> = {}
   }
 }
 
+export function opening(session: Session): HandleGrant {
+  return { event: eventOf('grant', { session_id: session.id }), session }
+}
+
 /** A session that was granted the way an exchange does it. */
 export async function openSession(stores: Stores, facts: Partial<Session> = {}): Promise<Session> {
   const session = sessionOf(facts)
   const revision = await stores.policy.readRevision()
-  const decision = decisionOf(session.id, { expectedRevision: revision })
+  const decision = decisionOf(session.id, { expectedRevision: revision, opens: opening(session) })
   const recorded = await stores.records.recordDecision(decision)
   if (recorded !== 'recorded') throw new Error(recorded)
-  await stores.records.recordGrant({
-    event: eventOf('grant', { session_id: session.id }),
-    session,
-  })
   return session
 }
 

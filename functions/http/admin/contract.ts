@@ -4,6 +4,7 @@ import type { Failure } from '../../core/failure.ts'
 import type { Clock, Hashing, Ids } from '../../core/ports.ts'
 import type { Records } from '../../core/records.ts'
 import type { Result } from '../../core/result.ts'
+import type { Withdraw } from '../../core/withdrawn.ts'
 import type { AdminRole } from '../../policy/admin-target.ts'
 import type { PolicyTypes } from '../../policy/index.ts'
 import type {
@@ -30,7 +31,7 @@ export type AdminDeps = {
   readonly sessions: SessionStore
   readonly approvals: ApprovalStore
   readonly audit: AuditStore
-  readonly records: Pick<Records, 'readPolicyState' | 'recordRefusal'>
+  readonly records: Pick<Records, 'readPolicyState' | 'readHandedOver' | 'recordRefusal'>
   readonly types: PolicyTypes
   /** Who asks; fails with `unauthenticated`, or `forbidden` with who it was when no role of theirs permits `role`. */
   readonly authenticate: (request: Request, role: AdminRole) => Promise<Result<Admin, Failure>>
@@ -39,6 +40,7 @@ export type AdminDeps = {
     readonly value: string
     readonly allowedOrigins: readonly string[]
   }) => Promise<string>
+  readonly withdraw: Withdraw
   readonly issuer: string
   /** SALLYPORT_ALLOW_INSECURE_LOOPBACK: plain http to loopback may be an origin of a secret. */
   readonly allowInsecureLoopback: boolean

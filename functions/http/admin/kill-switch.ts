@@ -3,6 +3,7 @@ import * as z from 'zod/mini'
 import type { Failure } from '../../core/failure.ts'
 import type { Result } from '../../core/result.ts'
 import { ok } from '../../core/result.ts'
+import { describeWithdrawn } from '../../core/withdrawn.ts'
 import type { AdminCall, AdminRoute, Answer } from './contract.ts'
 import { adminEvent } from './event.ts'
 import { readMembers } from './request.ts'
@@ -45,5 +46,7 @@ async function putKillSwitch(call: AdminCall): Promise<Result<Answer, Failure>> 
   })
   const next = await call.deps.policies.setKilled(engaged, event)
   call.deps.onPolicyChanged()
-  return ok({ status: 200, body: { engaged, policy_revision: next } })
+  const cause = { decisionId: call.decisionId, sessionId: null, isLift: !engaged }
+  const withdrawn = describeWithdrawn(await call.deps.withdraw(cause))
+  return ok({ status: 200, body: { engaged, policy_revision: next, ...withdrawn } })
 }

@@ -7,9 +7,10 @@ import type { Result } from '../../core/result.ts'
 import { fail, ok } from '../../core/result.ts'
 import type { PolicyPlan } from '../../policy/index.ts'
 import { planPolicy, policyWarnings, validatePolicyDocument } from '../../policy/index.ts'
+import { unreadSecretsOf } from '../../policy/unread-secrets.ts'
 import type { AdminCall, AdminRoute, Answer } from './contract.ts'
 import type { Attempt } from './policy-write.ts'
-import { MOVED, refusalOfRole, untilUnmoved, writePolicy } from './policy-write.ts'
+import { MOVED, refusalOfRole, typesFor, untilUnmoved, writePolicy } from './policy-write.ts'
 import { etagHeader, readPrecondition } from './precondition.ts'
 import { MAX_DOCUMENT_BYTES, invalidParameter, readJson } from './request.ts'
 
@@ -86,12 +87,16 @@ type Planned = PolicyPlan & {
 }
 
 async function plan(request: DocumentRequest, call: AdminCall): Promise<Result<Planned, Failure>> {
-  const { policies, types, clock } = call.deps
+  const { policies, clock } = call.deps
+  const types = typesFor(call)
   const { revision, document: before } = await policies.readDocument()
   const kept = request.prune ? null : before
   const { document, errors } = await validatePolicyDocument(request.body, types, kept)
   if (errors.length > 0) return fail({ kind: 'invalid_document', errors })
-  const warnings = policyWarnings(document, clock.nowSeconds())
+  const warnings = [
+    ...policyWarnings(document, clock.nowSeconds()),
+    ...(await unreadSecretsOf(document, types)),
+  ]
   return ok({ ...planPolicy(before, document, request), revision, before, warnings })
 }
 

@@ -6,11 +6,12 @@ import { fail, ok } from '../../core/result.ts'
 import { checkObject, parsePolicyObject, planPolicy } from '../../policy/index.ts'
 import { isSame } from '../../policy/canonical.ts'
 import { NAME } from '../../policy/schema.ts'
+import { unreadSecrets } from '../../policy/unread-secrets.ts'
 import { objectWarnings } from '../../policy/warnings.ts'
 import type { PolicyChange, PolicyObject, StoredPolicyObject } from '../../store/contract.ts'
 import type { AdminCall, AdminRoute, Answer } from './contract.ts'
 import type { Attempt } from './policy-write.ts'
-import { MOVED, refusalOfRole, untilUnmoved, writePolicy } from './policy-write.ts'
+import { MOVED, refusalOfRole, typesFor, untilUnmoved, writePolicy } from './policy-write.ts'
 import type { Precondition } from './precondition.ts'
 import { etagHeader, readPrecondition } from './precondition.ts'
 import { MAX_OBJECT_BYTES, readJson, readPage } from './request.ts'
@@ -91,17 +92,34 @@ async function getObject(kind: PolicyKind, call: AdminCall): Promise<Result<Answ
     headers: {
       etag: etagHeader(stored.etag),
       'last-modified': new Date(stored.updatedAt * 1000).toUTCString(),
+      ...(await externalIdHeader(kind, stored.object, call)),
     },
   })
+}
+
+/** A header, because the body is what may be put back. */
+async function externalIdHeader(
+  kind: PolicyKind,
+  object: PolicyObject,
+  { deps }: AdminCall,
+): Promise<Readonly<Record<string, string>>> {
+  if (kind !== 'targets' || !('type' in object)) return {}
+  const type = deps.types.targets.find((one) => one.type === object.type)
+  const externalId = await type?.externalId?.(object)
+  return typeof externalId === 'string' ? { 'sallyport-external-id': externalId } : {}
 }
 
 async function validateObject(kind: PolicyKind, call: AdminCall): Promise<Result<Answer, Failure>> {
   const object = await readObject(kind, call, undefined)
   if (!object.ok) return object
   const { document } = await call.deps.policies.readSnapshot()
-  const errors = await checkObject(kind, object.value, document, call.deps.types)
+  const types = typesFor(call)
+  const errors = await checkObject(kind, object.value, document, types)
   if (errors.length > 0) return fail({ kind: 'invalid_document', errors })
-  const warnings = objectWarnings(kind, object.value, document, call.deps.clock.nowSeconds())
+  const warnings = [
+    ...objectWarnings(kind, object.value, document, call.deps.clock.nowSeconds()),
+    ...(await unreadSecrets(kind, object.value, types)),
+  ]
   return ok({ status: 200, body: { valid: true, warnings } })
 }
 
@@ -130,7 +148,7 @@ async function attemptPut(
   precondition: Precondition,
   call: AdminCall,
 ): Promise<Attempt> {
-  const { policies, types, clock } = call.deps
+  const { policies, clock } = call.deps
   // The object is read after the revision that the write depends on: it is never older than that.
   const { revision, document } = await policies.readSnapshot()
   const stored = await policies.get(kind, object.name)
@@ -139,9 +157,13 @@ async function attemptPut(
   const refused = await roleRefusal(change, revision, call)
   if (refused === MOVED) return MOVED
   if (refused !== null) return fail(refused)
+  const types = typesFor(call)
   const errors = await checkObject(kind, object, document, types)
   if (errors.length > 0) return fail({ kind: 'invalid_document', errors })
-  const warnings = objectWarnings(kind, object, document, clock.nowSeconds())
+  const warnings = [
+    ...objectWarnings(kind, object, document, clock.nowSeconds()),
+    ...(await unreadSecrets(kind, object, types)),
+  ]
   if (stored !== null && isSame(stored.object, object))
     return written(200, stored, revision, warnings)
   const next = await writePolicy(call, 'policy.put', [change], revision)

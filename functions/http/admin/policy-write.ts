@@ -5,6 +5,8 @@ import type { PolicyDocument } from '../../core/policy.ts'
 import type { Result } from '../../core/result.ts'
 import { fail } from '../../core/result.ts'
 import { adminOnlyChanges } from '../../policy/admin-target.ts'
+import type { PolicyTypes } from '../../policy/check.ts'
+import { withMemory } from '../../policy/check-secrets.ts'
 import type { PolicyChange } from '../../store/contract.ts'
 import type { AdminCall, Answer } from './contract.ts'
 import { adminEvent, describeChanges } from './event.ts'
@@ -40,6 +42,18 @@ export async function writePolicy(
   if (revision === null) return MOVED
   call.deps.onPolicyChanged()
   return revision
+}
+
+/**
+ * What a policy is checked with. Whoever may not name a secret of AWS does not find out by a check which ones
+ * there are, nor has AWS asked.
+ */
+export function typesFor({ admin, deps: { types } }: AdminCall): PolicyTypes {
+  const asker = admin.role === 'admin' ? 'admin' : 'other'
+  return withMemory({
+    ...types,
+    secretAllowedOrigins: (reference) => types.secretAllowedOrigins(reference, asker),
+  })
 }
 
 /** Null when this administrator may make the changes. */

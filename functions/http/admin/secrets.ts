@@ -5,6 +5,7 @@ import type { Failure } from '../../core/failure.ts'
 import type { DocumentError } from '../../core/policy.ts'
 import type { Result } from '../../core/result.ts'
 import { fail, ok } from '../../core/result.ts'
+import { isReservedSecret } from '../../core/secret-source.ts'
 import { pointer } from '../../policy/pointer.ts'
 import { NAME } from '../../policy/schema.ts'
 import { originOf, usersOf } from '../../policy/secret-uses.ts'
@@ -70,7 +71,8 @@ async function listSecrets(call: AdminCall): Promise<Result<Answer, Failure>> {
   const page = readPage(call)
   if (!page.ok) return page
   const { items, nextCursor } = await call.deps.secrets.list(page.value)
-  return ok({ status: 200, body: { items: items.map(describe), next_cursor: nextCursor } })
+  const shown = items.filter(({ name }) => !isReservedSecret(name))
+  return ok({ status: 200, body: { items: shown.map(describe), next_cursor: nextCursor } })
 }
 
 async function getSecret(call: AdminCall): Promise<Result<Answer, Failure>> {
@@ -90,6 +92,13 @@ async function putSecret(call: AdminCall): Promise<Result<Answer, Failure>> {
     const errors = [{ path: '/name', code: 'format', message: `must match ${String(NAME)}` }]
     return fail({ kind: 'invalid_document', errors })
   }
+  if (isReservedSecret(name)) {
+    const message = `begins with sallyport-: such names are the broker's own`
+    return fail({
+      kind: 'invalid_document',
+      errors: [{ path: '/name', code: 'reserved', message }],
+    })
+  }
   const precondition = readPrecondition(call.request)
   if (!precondition.ok) return precondition
   const body = await readSecret(call)
@@ -97,18 +106,20 @@ async function putSecret(call: AdminCall): Promise<Result<Answer, Failure>> {
   const before = await stored(call)
   if (!precondition.value(before === null ? null : etagOf(before)))
     return fail({ kind: 'precondition_failed' })
-  return writeSecret(name, body.value, call)
+  const isConditional = ['if-match', 'if-none-match'].some((one) => call.request.headers.has(one))
+  return writeSecret(name, body.value, isConditional ? (before?.version ?? 0) : null, call)
 }
 
 async function writeSecret(
   name: string,
   body: z.infer<typeof secretBody>,
+  version: number | null,
   call: AdminCall,
 ): Promise<Result<Answer, Failure>> {
   const { policies, secrets, clock } = call.deps
   const allowedOrigins = [...new Set(body.allowed_origins)].sort()
   const { revision, document } = await policies.readSnapshot()
-  const cutOff = usersOf(`sealed:${name}`, document).filter((user) =>
+  const cutOff = usersOf(`sealed:${name}`, document, call.deps.issuer).filter((user) =>
     user.origins.some((origin) => !allowedOrigins.includes(origin)),
   )
   if (cutOff.length > 0) return fail(inUse(cutOff))
@@ -117,14 +128,16 @@ async function writeSecret(
     action: { operation: 'secret.put', name, allowed_origins: allowedOrigins },
     policyRevision: revision,
   })
-  const created = await secrets.put({ name, sealed, allowedOrigins }, clock.nowSeconds(), event)
+  const row = { name, sealed, allowedOrigins }
+  const put = await secrets.put(row, clock.nowSeconds(), event, version)
+  if (put === 'changed') return fail({ kind: 'precondition_failed' })
   call.deps.onPolicyChanged()
-  const row = await secrets.get(name)
-  if (row === null) return fail({ kind: 'conflict', reason: 'deleted_meanwhile' })
+  const now = await secrets.get(name)
+  if (now === null) return fail({ kind: 'conflict', reason: 'deleted_meanwhile' })
   return ok({
-    status: created ? 201 : 200,
-    body: { ...describe(row), policy_revision: revision },
-    headers: { etag: etagHeader(etagOf(row)) },
+    status: put === 'created' ? 201 : 200,
+    body: { ...describe(now), policy_revision: revision },
+    headers: { etag: etagHeader(etagOf(now)) },
   })
 }
 
@@ -136,7 +149,7 @@ async function deleteSecret(call: AdminCall): Promise<Result<Answer, Failure>> {
     return fail({ kind: 'precondition_failed' })
   if (row === null) return fail({ kind: 'not_found' })
   const { revision, document } = await call.deps.policies.readSnapshot()
-  const users = usersOf(`sealed:${row.name}`, document)
+  const users = usersOf(`sealed:${row.name}`, document, call.deps.issuer)
   if (users.length > 0) return fail(inUse(users))
   const event = adminEvent(call, {
     action: { operation: 'secret.delete', name: row.name },
@@ -150,7 +163,7 @@ async function deleteSecret(call: AdminCall): Promise<Result<Answer, Failure>> {
 
 async function stored(call: AdminCall): Promise<SealedSecretRow | null> {
   const name = call.parameter('name')
-  return NAME.test(name) ? call.deps.secrets.get(name) : null
+  return NAME.test(name) && !isReservedSecret(name) ? call.deps.secrets.get(name) : null
 }
 
 async function readSecret(call: AdminCall): Promise<Result<z.infer<typeof secretBody>, Failure>> {

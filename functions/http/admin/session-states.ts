@@ -85,6 +85,7 @@ async function tighten(
     policyRevision: await call.deps.policies.readRevision(),
   })
   if (!(await call.deps.sessions.tighten(session.id, tightening, event))) return sessionOver()
+  if (tightening.to === 'suspended') await withdraw(call, session.id)
   return answer(call)
 }
 
@@ -110,7 +111,13 @@ async function restoreSession(call: AdminCall): Promise<Result<Answer, Failure>>
   const restored = await call.deps.sessions.restore(session.id, seen, event)
   if (restored === 'ended') return sessionOver()
   if (restored === 'changed') return fail({ kind: 'conflict', reason: 'session_state_changed' })
+  await withdraw(call, session.id)
   return answer(call)
+}
+
+/** What it has handed over is refused where it is used, or no longer. */
+async function withdraw({ deps, decisionId }: AdminCall, sessionId: string): Promise<void> {
+  await deps.withdraw({ decisionId, sessionId })
 }
 
 function fromState({ state, removedEffects, denials }: DescribedSession) {

@@ -4,8 +4,11 @@ import type { EventDraft } from '../../core/audit.ts'
 import type { Failure } from '../../core/failure.ts'
 import type { PolicyDocument } from '../../core/policy.ts'
 import type { Result } from '../../core/result.ts'
+import { describeHandedOver } from '../../core/minting.ts'
 import { fail, ok } from '../../core/result.ts'
+import type { Standing } from '../../core/session-state.ts'
 import type { DescribedSession, SessionState } from '../../core/session.ts'
+import { describeWithdrawn } from '../../core/withdrawn.ts'
 import type { SessionFilter } from '../../store/contract.ts'
 import type { AdminCall, AdminRoute, Answer } from './contract.ts'
 import { adminEvent } from './event.ts'
@@ -101,10 +104,13 @@ async function getSession(call: AdminCall): Promise<Result<Answer, Failure>> {
   const now = call.deps.clock.nowSeconds()
   const below = { root: session.lineage?.ancestors[0] ?? session.id, parent: session.id }
   const children = await call.deps.sessions.list(below, page.value)
+  const { credentials } = await call.deps.records.readHandedOver(session.id)
   const body = {
     ...describeSession(session, now),
     claims: session.claims,
     token_sha256: session.attestationHash,
+    // Of those below it, too, and no longer than they work.
+    credentials: credentials.map(describeHandedOver),
     children: {
       items: children.items.map((child) => describeSession(child, now)),
       next_cursor: children.nextCursor,
@@ -118,14 +124,26 @@ async function revokeSession(call: AdminCall): Promise<Result<Answer, Failure>> 
   if (!body.ok) return body
   const session = await findSession(call)
   if (session === null) return fail({ kind: 'not_found' })
+  const handedOver = await call.deps.records.readHandedOver(session.id)
+  const credentials = handedOver.credentials.map(describeHandedOver)
   const event = adminEvent(call, {
     type: 'revocation',
     sessionId: session.id,
-    action: { operation: 'session.revoke', ...body.value },
-    policyRevision: await call.deps.policies.readRevision(),
+    action: {
+      operation: 'session.revoke',
+      ...body.value,
+      ...(credentials.length === 0 ? {} : { credentials }),
+    },
+    policyRevision: handedOver.revision,
   })
   const ended = await call.deps.sessions.end(session.id, event)
-  return ok({ status: 200, body: { id: session.id, state: 'ended', revoked: ended ? 1 : 0 } })
+  const cause = { decisionId: call.decisionId, sessionId: session.id }
+  const withdrawn = describeWithdrawn(await call.deps.withdraw(cause))
+  return ok({
+    status: 200,
+    // Each says of itself whether it works until it expires, whatever became of the session.
+    body: { id: session.id, state: 'ended', revoked: ended ? 1 : 0, credentials, ...withdrawn },
+  })
 }
 
 async function revokeSessions(call: AdminCall): Promise<Result<Answer, Failure>> {
@@ -151,7 +169,8 @@ async function revokeSessions(call: AdminCall): Promise<Result<Answer, Failure>>
     })
     revoked += await call.deps.sessions.endWhere(filter, event)
   }
-  return ok({ status: 200, body: { revoked } })
+  const withdrawn = await call.deps.withdraw({ decisionId: call.decisionId, sessionId: null })
+  return ok({ status: 200, body: { revoked, ...describeWithdrawn(withdrawn) } })
 }
 
 /** An issuer stands for every method, disabled ones too, that believes it. */
@@ -192,6 +211,7 @@ export function describeSession(session: DescribedSession, now: number): Record<
   return {
     id: session.id,
     state: session.expiresAt <= now ? 'ended' : session.state,
+    own_state: session.ownState,
     removed_effects: session.removedEffects,
     denials: session.denials,
     state_change: describeChange(session.change),
@@ -199,7 +219,7 @@ export function describeSession(session: DescribedSession, now: number): Record<
     auth_method: session.authMethod,
     subject: session.subject,
     cnf: session.confirmation,
-    ...describeTree(session),
+    ...describeTree(session, now),
     intent: session.intent,
     origin: { declared: session.intent?.origin ?? null, attested: session.attestedOrigin },
     grants: session.grants.map((grant) => ({
@@ -210,6 +230,7 @@ export function describeSession(session: DescribedSession, now: number): Record<
       on_review: grant.onReview,
       mode: grant.mode,
     })),
+    delivery: session.delivery,
     scope: session.scope,
     limits: session.limits,
     usage: session.usage,
@@ -221,15 +242,29 @@ export function describeSession(session: DescribedSession, now: number): Record<
 }
 
 /** Whom it acts for, and what it descends from: null where it acts for nobody, and from nothing. */
-function describeTree({ onBehalfOf, lineage }: DescribedSession): Record<string, unknown> {
+function describeTree(
+  { onBehalfOf, lineage, above }: DescribedSession,
+  now: number,
+): Record<string, unknown> {
   return {
     on_behalf_of:
       onBehalfOf === null ? null : { relation: onBehalfOf.relation, identity: onBehalfOf.identity },
     root: lineage?.ancestors[0] ?? null,
     parent: lineage?.ancestors.at(-1) ?? null,
     ancestors:
-      lineage?.ancestors.map((id, i) => ({ id, identity: lineage.actors[i]?.identity })) ?? [],
+      lineage?.ancestors.map((id, i) => ({
+        id,
+        identity: lineage.actors[i]?.identity,
+        ...describeStanding(above[i], now),
+      })) ?? [],
   }
+}
+
+/** How one that it descends from stands by itself: the child is no better. */
+function describeStanding(standing: Standing | undefined, now: number): Record<string, unknown> {
+  if (standing === undefined) return { state: 'ended' }
+  const { state, expiresAt, removedEffects } = standing
+  return { state: expiresAt <= now ? 'ended' : state, removed_effects: removedEffects }
 }
 
 /** Why the state is what it is: who changed it last, and for what reason. */

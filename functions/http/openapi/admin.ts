@@ -10,7 +10,18 @@ import { narrowBody, restoreBody, suspendBody } from '../admin/session-states.ts
 import { reasonBody, revokeBody } from '../admin/sessions.ts'
 import { inputSchema } from './input-schema.ts'
 import type { Answered, Operation, Parameter, Refusal, Schema } from './operation.ts'
-import { INTEGER, json, listOf, nullable, object, oneOf, ref, STRING } from './operation.ts'
+import {
+  ANY_OBJECT,
+  HONOURED,
+  INTEGER,
+  json,
+  listOf,
+  nullable,
+  object,
+  oneOf,
+  ref,
+  STRING,
+} from './operation.ts'
 
 type Words = {
   readonly tag: string
@@ -77,14 +88,31 @@ const WORDS: Readonly<Record<string, Words>> = {
     body: reason,
     bodyIsOptional: true,
     success: {
-      200: json('It is ended.', object({ id: STRING, state: oneOf(['ended']), revoked: INTEGER })),
+      200: json(
+        'It is ended.',
+        object(
+          {
+            id: STRING,
+            state: oneOf(['ended']),
+            revoked: INTEGER,
+            credentials: listOf(ANY_OBJECT),
+            aws_honours_until: HONOURED,
+          },
+          ['id', 'state', 'revoked', 'credentials'],
+        ),
+      ),
     },
   },
   'revoke-sessions': {
     tag: 'Sessions',
     summary: 'End every session that matches all that is given',
     body: inputSchema(revokeBody),
-    success: { 200: json('How many were ended.', object({ revoked: INTEGER })) },
+    success: {
+      200: json(
+        'How many were ended.',
+        object({ revoked: INTEGER, aws_honours_until: HONOURED }, ['revoked']),
+      ),
+    },
   },
   'narrow-session': {
     tag: 'Sessions',

@@ -45,7 +45,7 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
     method: 'post',
     path: '/token-exchange',
     tag: 'Exchange',
-    summary: 'Exchange an attestation for a session handle (RFC 8693, RFC 7523)',
+    summary: 'Exchange an attestation for a session handle, or a credential (RFC 8693, RFC 7523)',
     needs: null,
     parameters: [
       {
@@ -55,7 +55,7 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
       },
     ],
     request: { mediaType: FORM, schema: ref('TokenExchangeRequest') },
-    success: { 200: json('The handle and what was granted.', ref('TokenExchangeAnswer')) },
+    success: { 200: json('What was granted.', ref('TokenExchangeAnswer')) },
     refusals: [400, 401, 413, 429, 503],
     oauth: true,
   },
@@ -76,11 +76,14 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
     method: 'post',
     path: '/revoke',
     tag: 'Exchange',
-    summary: 'End the session of a handle (RFC 7009); holding it suffices',
+    summary:
+      'End the session of a handle or handed-over credential (RFC 7009); holding it suffices',
     needs: null,
     request: { mediaType: FORM, schema: ref('TokenRequest') },
-    success: { 200: { description: 'The session is ended, or there was none.' } },
-    refusals: [400, 413, 503],
+    success: {
+      200: json('The session is ended, or there was none: then it is empty.', ref('Revocation')),
+    },
+    refusals: [400, 413, 429, 503],
     oauth: true,
   },
   {
@@ -100,6 +103,28 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
     },
     refusals: [413, 415, 429, 503],
   },
+  {
+    id: 'aws-credentials',
+    method: 'get',
+    path: '/t/{target}/credentials',
+    tag: 'Gateway',
+    summary: 'An AWS container-credentials endpoint, of a target that hands over AWS credentials',
+    needs: null,
+    parameters: [
+      TARGET,
+      {
+        name: 'Authorization',
+        in: 'header',
+        required: true,
+        description: 'An attestation or a handle, with or without a scheme.',
+      },
+      { name: 'purpose', in: 'query', description: 'What it is for; not with a handle.' },
+      { name: 'scope', in: 'query', description: 'As for the exchange; not with a handle.' },
+      { name: 'auth_method', in: 'query', description: 'Of an opaque token.' },
+    ],
+    success: { 200: json('The credential, as the AWS SDKs read it.', ref('AwsCredentials')) },
+    refusals: GATEWAY_REFUSALS,
+  },
   ...gateway,
   {
     id: 'evaluate',
@@ -115,6 +140,19 @@ export const BROKER_OPERATIONS: readonly Operation[] = [
   document('authorization-server-metadata', '/.well-known/oauth-authorization-server', 'RFC 8414'),
   {
     ...document('jwks', '/.well-known/jwks.json', 'Public keys that handles verify with'),
+    success: { 200: json('A JWK Set.', object({ keys: listOf(ANY_OBJECT) })) },
+  },
+  document(
+    'federation-configuration',
+    '/federation/.well-known/openid-configuration',
+    'OpenID configuration of what is signed for other systems',
+  ),
+  {
+    ...document(
+      'federation-jwks',
+      '/federation/.well-known/jwks.json',
+      'Public keys of the federation issuer; no handle verifies with them',
+    ),
     success: { 200: json('A JWK Set.', object({ keys: listOf(ANY_OBJECT) })) },
   },
   {

@@ -79,6 +79,12 @@ export const STRING: Schema = { type: 'string' }
 export const INTEGER: Schema = { type: 'integer' }
 export const BOOLEAN: Schema = { type: 'boolean' }
 export const TIME: Schema = { type: 'string', format: 'date-time' }
+/** Only where something was handed over that AWS honours. */
+export const HONOURED: Schema = {
+  anyOf: [{ type: 'string', format: 'date-time' }, { type: 'null' }],
+  description:
+    'Until when AWS honours credentials of what was ended; null: it denies them. Absent: there are none.',
+}
 export const ANY_OBJECT: Schema = { type: 'object' }
 
 export function oneOf(values: readonly string[]): Schema {

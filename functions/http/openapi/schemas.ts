@@ -3,11 +3,12 @@
 import { EFFECTS } from '../../core/policy.ts'
 import { ORIGIN_KINDS } from '../../core/intent.ts'
 import { MAX_PROMPT_CHARACTERS, MAX_PURPOSE_CHARACTERS } from '../../core/intent-parse.ts'
-import { JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT } from '../../core/token.ts'
+import { JWT_BEARER_GRANT, REQUESTED_TOKEN_TYPES, TOKEN_EXCHANGE_GRANT } from '../../core/token.ts'
 import { POLICY_KINDS } from '../../policy/schema.ts'
 import type { Schema } from './operation.ts'
 import {
   ANY_OBJECT,
+  HONOURED,
   BOOLEAN,
   INTEGER,
   listOf,
@@ -26,6 +27,12 @@ const declaredAndAttested = object({
   declared: nullable(ANY_OBJECT),
   attested: nullable(ANY_OBJECT),
 })
+
+const handedOver = {
+  ...listOf(object({ sha256: STRING, target: STRING, expires_at: TIME })),
+  description:
+    'What was handed over and has not expired: by its hash, with what its target says of it.',
+}
 
 const administration: Readonly<Record<string, Schema>> = {
   Mistake: object({
@@ -57,6 +64,10 @@ const administration: Readonly<Record<string, Schema>> = {
     {
       id: STRING,
       state: oneOf(['active', 'narrowed', 'suspended', 'ended']),
+      own_state: {
+        ...oneOf(['active', 'narrowed', 'suspended', 'ended']),
+        description: 'Without those it descends from, and without its time.',
+      },
       removed_effects: listOf(oneOf(EFFECTS)),
       denials: { type: 'integer', description: 'Refused actions that count against it.' },
       state_change: {
@@ -84,7 +95,14 @@ const administration: Readonly<Record<string, Schema>> = {
       ),
       root: nullable(STRING),
       parent: nullable(STRING),
-      ancestors: listOf(object({ id: STRING, identity: STRING })),
+      ancestors: listOf(
+        object({
+          id: STRING,
+          identity: STRING,
+          state: oneOf(['active', 'narrowed', 'suspended', 'ended']),
+          removed_effects: listOf(oneOf(EFFECTS)),
+        }),
+      ),
       children: {
         ...object({ items: listOf(ANY_OBJECT), next_cursor: nullable(STRING) }),
         description: 'A page of the sessions right below; of one session only.',
@@ -100,6 +118,7 @@ const administration: Readonly<Record<string, Schema>> = {
           mode: oneOf(['enforce', 'log_only']),
         }),
       ),
+      delivery: oneOf(['session', 'credential']),
       scope: STRING,
       limits: ANY_OBJECT,
       usage: object({ actions: INTEGER, writes: INTEGER, rows: INTEGER, bytes: INTEGER }),
@@ -109,6 +128,7 @@ const administration: Readonly<Record<string, Schema>> = {
       decision_id: STRING,
       claims: { type: 'object', description: 'Verified claims; of one session only.' },
       token_sha256: { type: 'string', description: 'Of the attestation; of one session only.' },
+      credentials: handedOver,
     },
     ['id', 'state', 'identity', 'intent', 'grants', 'usage', 'created_at', 'expires_at'],
   ),
@@ -151,7 +171,10 @@ const administration: Readonly<Record<string, Schema>> = {
     chain: STRING,
     chain_seq: INTEGER,
   }),
-  KillSwitch: object({ engaged: BOOLEAN, policy_revision: INTEGER }),
+  KillSwitch: object({ engaged: BOOLEAN, policy_revision: INTEGER, aws_honours_until: HONOURED }, [
+    'engaged',
+    'policy_revision',
+  ]),
 }
 
 const broker: Readonly<Record<string, Schema>> = {
@@ -217,7 +240,7 @@ const broker: Readonly<Record<string, Schema>> = {
       audience: { ...listOf(STRING), description: 'Target names; or resource.' },
       resource: { ...listOf(STRING), description: 'Target URLs, {issuer}/t/{target}.' },
       scope: { type: 'string', description: 'effect or effect:object, space-delimited.' },
-      requested_token_type: STRING,
+      requested_token_type: oneOf(REQUESTED_TOKEN_TYPES),
       authorization_details: {
         type: 'string',
         contentMediaType: 'application/json',
@@ -231,9 +254,12 @@ const broker: Readonly<Record<string, Schema>> = {
   ),
   TokenExchangeAnswer: object(
     {
-      access_token: { type: 'string', description: 'The handle of the session.' },
+      access_token: {
+        type: 'string',
+        description: 'The handle of the session; of AWS credentials the session token.',
+      },
       issued_token_type: { type: 'string', description: 'Absent where the grant is jwt-bearer.' },
-      token_type: oneOf(['Bearer', 'DPoP']),
+      token_type: oneOf(['Bearer', 'DPoP', 'N_A']),
       expires_in: INTEGER,
       scope: STRING,
       authorization_details: listOf(ref('AgentIntent')),
@@ -242,9 +268,35 @@ const broker: Readonly<Record<string, Schema>> = {
         targets: { type: 'object', additionalProperties: STRING },
         decision_id: STRING,
         policy_revision: INTEGER,
+        delivery: oneOf(['credential']),
+        credential: ANY_OBJECT,
       }),
+      aws_credentials: {
+        ...object({
+          Version: { const: 1 },
+          AccessKeyId: STRING,
+          SecretAccessKey: STRING,
+          SessionToken: STRING,
+          Expiration: TIME,
+        }),
+        description: 'In the form of credential_process.',
+      },
     },
     ['access_token', 'token_type', 'expires_in', 'scope', 'session'],
+  ),
+  AwsCredentials: object({
+    AccessKeyId: STRING,
+    SecretAccessKey: STRING,
+    Token: STRING,
+    Expiration: TIME,
+  }),
+  Revocation: object(
+    {
+      session: object({ id: STRING, state: oneOf(['ended']) }),
+      credentials: handedOver,
+      aws_honours_until: HONOURED,
+    },
+    [],
   ),
   TokenRequest: object({ token: STRING, token_type_hint: STRING }, ['token']),
   Introspection: object({ active: BOOLEAN }),

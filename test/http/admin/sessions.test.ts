@@ -54,7 +54,12 @@ describe('sessions', () => {
       role: 'editor',
       body: { reason: 'leaked' },
     })
-    expect(revoked.body).toEqual({ id: 'ses_1', state: 'ended', revoked: 1 })
+    expect(revoked.body).toEqual({
+      id: 'ses_1',
+      state: 'ended',
+      revoked: 1,
+      credentials: [],
+    })
     expect(sessions.events).toMatchObject([
       {
         type: 'revocation',

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import { fail, ok } from '../../../functions/core/result.ts'
 import { createFileDriver } from '../../../functions/store/file-driver.ts'
 import { createStores } from '../../../functions/store/index.ts'
 import { authMethod, binding, target } from '../../fakes/policy-objects.ts'
@@ -34,8 +35,12 @@ async function storedWorld() {
     records: stores.records,
     types: {
       ...deps.types,
-      secretAllowedOrigins: async (reference: string) =>
-        (await stores.secrets.get(reference.slice('sealed:'.length)))?.allowedOrigins ?? null,
+      async secretAllowedOrigins(reference: string) {
+        const row = await stores.secrets.get(reference.slice('sealed:'.length))
+        return row === null
+          ? fail({ reason: 'not_found' as const, reference })
+          : ok(row.allowedOrigins)
+      },
     },
   }
   const call = (

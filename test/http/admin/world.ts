@@ -69,12 +69,20 @@ export function adminWorld(
     },
     records: {
       readPolicyState: async () => ({ revision: policies.revision, killed: policies.killed }),
+      readHandedOver: async () => ({
+        revision: policies.revision,
+        killed: policies.killed,
+        credentials: [],
+      }),
       recordRefusal: async (event) => void refusals.push(event),
     },
+    withdraw: async () => null,
     types: {
       ...fakePolicyTypes(),
       async secretAllowedOrigins(reference) {
-        return secretRows.rows.get(reference.slice('sealed:'.length))?.allowedOrigins ?? null
+        const row = secretRows.rows.get(reference.slice('sealed:'.length))
+        if (row === undefined) return fail({ reason: 'not_found', reference })
+        return ok(row.allowedOrigins)
       },
     },
     async authenticate(request, role) {

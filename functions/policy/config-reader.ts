@@ -1,8 +1,8 @@
-// Reads the `config` of an Auth Method member by member and notes every mistake, with its path, instead
-// of stopping at the first. What it returns is used only when nothing was noted.
+// Reads the `config` of an Auth Method or a target member by member and notes every mistake, with its
+// path, instead of stopping at the first. What it returns is used only when nothing was noted.
 import type { JsonObject, JsonValue } from '../core/identity.ts'
 import type { DocumentError } from '../core/policy.ts'
-import { pointer } from '../policy/pointer.ts'
+import { pointer } from './pointer.ts'
 
 export type Mistake = { readonly code: string; readonly message: string }
 
