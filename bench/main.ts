@@ -4,10 +4,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureBindings, measureMemory, MEMORY_OPTIONS } from './growth.ts'
+import { measureCredentials } from './credentials.ts'
 import { measureMethods, type MethodLength } from './methods.ts'
 import { type Length, measureNodePaths } from './paths.ts'
 import { startNodeBroker, startPeer } from './processes.ts'
-import { type MethodReport, methodTableOf, type Report, tableOf } from './report.ts'
+import { credentialTableOf, type Machine, methodTableOf, type Report, tableOf } from './report.ts'
 import { countRoundTrips } from './round-trips.ts'
 import { buildBundles, bundleSizes } from './sizes.ts'
 import { measureStarts } from './starts.ts'
@@ -20,6 +21,7 @@ Builds the bundles and measures them on this machine, over loopback only. About 
 
   --quick      short runs without the Worker and the bindings: for a look, not for a record
   --methods    only what it costs to verify one attestation of each kind (half a minute)
+  --credentials  only an AWS credential handed over, beside a handle (two minutes)
   --memory     also the memory over 100,000 exchanges (some four minutes more)
   --no-worker  without the Worker bundle
   --no-build   measures what stands in dist/
@@ -27,7 +29,7 @@ Builds the bundles and measures them on this machine, over loopback only. About 
   --help       this text
 
 The JSON of each run is kept as .cache/bench/<time>.json and .cache/bench/latest.json, that of --methods
-as .cache/bench/methods-<time>.json and .cache/bench/methods-latest.json.
+as .cache/bench/methods-<time>.json and .cache/bench/methods-latest.json, of --credentials likewise.
 docs/benchmarks.md tells how to read it.`
 
 const FULL: Length = { warmUpRequests: 12_000, seconds: 3, rounds: 5 }
@@ -35,6 +37,7 @@ const QUICK: Length = { warmUpRequests: 2_000, seconds: 1, rounds: 1 }
 /** The Worker is several times slower here; its figures are for comparison with themselves. */
 const WORKER: Length = { warmUpRequests: 1_500, seconds: 3, rounds: 3 }
 const BINDINGS: Length = { warmUpRequests: 3_000, seconds: 2, rounds: 5 }
+const CREDENTIALS: Length = { warmUpRequests: 4_000, seconds: 2, rounds: 3 }
 const METHODS: MethodLength = { warmUpCalls: 10_000, maxWarmUpMs: 1_200, rounds: 11, sliceMs: 30 }
 const MEMORY_MARKS = [10_000, 50_000, 100_000]
 
@@ -42,6 +45,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     methods: { type: 'boolean', default: false },
+    credentials: { type: 'boolean', default: false },
     memory: { type: 'boolean', default: false },
     'no-worker': { type: 'boolean', default: false },
     'no-build': { type: 'boolean', default: false },
@@ -52,6 +56,7 @@ const { values: flags } = parseArgs({
 
 if (flags.help) console.log(HELP)
 else if (flags.methods) await methodsAlone()
+else if (flags.credentials) await credentialsAlone()
 else await main()
 
 async function main(): Promise<void> {
@@ -68,7 +73,21 @@ async function methodsAlone(): Promise<void> {
   publish(report, 'methods-', () => methodTableOf(report))
 }
 
-function publish(report: MethodReport, prefix: string, table: () => string): void {
+async function credentialsAlone(): Promise<void> {
+  const loadAverage = loadavg()[0] ?? NaN
+  if (!flags['no-build']) buildBundles()
+  const issuer = await startIssuer()
+  const origin = await startPeer('./origin.ts', { ORIGIN_KEY: API_KEY })
+  try {
+    const credentials = await measureCredentials(origin.url, issuer, CREDENTIALS)
+    const report = { machine: machine(loadAverage), credentials }
+    publish(report, 'credentials-', () => credentialTableOf(report))
+  } finally {
+    await Promise.all([origin.stop(), issuer.close()])
+  }
+}
+
+function publish(report: Machine, prefix: string, table: () => string): void {
   const json = JSON.stringify(report, null, 2)
   mkdirSync('.cache/bench', { recursive: true })
   const stamp = report.machine.date.replaceAll(/[:.]/g, '-')
@@ -103,6 +122,7 @@ async function measureAll(loadAverage: number): Promise<Report> {
       starts,
       worker:
         isShort || flags['no-worker'] ? null : await measureWorkerPaths(origin.url, issuer, WORKER),
+      credentials: isShort ? null : await measureCredentials(origin.url, issuer, CREDENTIALS),
       bindings: isShort ? null : await measureBindings(origin.url, issuer, BINDINGS),
     }
   } finally {

@@ -1,4 +1,5 @@
 // The figures of one run as a table for people. Each stands beside its floor, as a ratio.
+import type { CredentialFigures } from './credentials.ts'
 import type { BindingFigures, Memory } from './growth.ts'
 import type { Cost, MethodFigures } from './methods.ts'
 import type { NodePaths, Pair } from './paths.ts'
@@ -8,8 +9,7 @@ import type { Size } from './sizes.ts'
 import type { StartTimes } from './starts.ts'
 import type { WorkerPaths } from './worker.ts'
 
-/** What is measured in one process. */
-export type MethodReport = {
+export type Machine = {
   readonly machine: {
     readonly cpu: string
     readonly cores: number
@@ -17,8 +17,12 @@ export type MethodReport = {
     readonly date: string
     readonly loadAverage: number
   }
-  readonly methods: MethodFigures
 }
+
+/** What is measured in one process. */
+export type MethodReport = Machine & { readonly methods: MethodFigures }
+
+export type CredentialReport = Machine & { readonly credentials: CredentialFigures }
 
 export type Report = MethodReport & {
   readonly node: NodePaths
@@ -27,6 +31,7 @@ export type Report = MethodReport & {
   readonly sizes: readonly Size[]
   readonly starts: StartTimes
   readonly bindings: BindingFigures | null
+  readonly credentials: CredentialFigures | null
   readonly memory: readonly Memory[] | null
 }
 
@@ -37,6 +42,7 @@ export function tableOf(report: Report): string {
     machine(report),
     paths(report),
     worker(report),
+    credentials(report),
     counts(report),
     methods(report),
     starts(report),
@@ -51,7 +57,7 @@ export function methodTableOf(report: MethodReport): string {
   return `${machine(report)}\n\n${methods(report)}`
 }
 
-function machine({ machine: m }: MethodReport): string {
+function machine({ machine: m }: Machine): string {
   return [
     `${m.cpu}, ${m.cores} cores, shared by the broker, the origin and the load generator`,
     `Node ${m.node}, ${m.date}, load average before the run ${m.loadAverage.toFixed(2)}`,
@@ -87,6 +93,26 @@ function worker(report: Report): string {
     ['exchange', exchange, over(exchange), 'times healthz (p50 at 1, cost at 16)'],
     ['action', action, over(action), 'times healthz (p50 at 1, cost at 16)'],
   ])
+}
+
+function credentials(report: { readonly credentials: CredentialFigures | null }): string {
+  if (report.credentials === null) return ''
+  const { handle, sts, byRole, byWebIdentity, endpoint } = report.credentials
+  const own = (mine: Pair) =>
+    `${ratio(mine.one.p50Ms - sts.one.p50Ms, handle.one.p50Ms)} / ${ratio(mine.sixteen.cpuMicros ?? NaN, handle.sixteen.cpuMicros ?? NaN)}`
+  const note = 'of a handle: own share of p50 at 1, CPU at 16'
+  return lines('An AWS credential handed over, Node, a fake STS on loopback', [
+    ['handle', handle, '', ''],
+    ['the call to STS', sts, '', ''],
+    ['credential, role', byRole, own(byRole), note],
+    ['credential, web id.', byWebIdentity, own(byWebIdentity), note],
+    ['container endpoint', endpoint, own(endpoint), note],
+  ])
+}
+
+/** The table of a run that measured what is handed over alone. */
+export function credentialTableOf(report: CredentialReport): string {
+  return `${machine(report)}\n\n${credentials(report)}`
 }
 
 function lines(title: string, rows: readonly Line[]): string {

@@ -3,7 +3,7 @@
 import { chmodSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { parse, resolve } from 'node:path'
 import { build } from 'esbuild'
-import type { BuildOptions } from 'esbuild'
+import type { BuildOptions, Metafile } from 'esbuild'
 
 /** CommonJS parts of a bundle call `require`, which an ES module does not have. */
 const REQUIRE_BANNER =
@@ -50,12 +50,14 @@ export async function bundleCli(entry: string, outfile: string): Promise<void> {
 }
 
 export async function bundleLambda(entry: string, outfile: string): Promise<void> {
-  await build({
+  const { metafile } = await build({
     ...processBundle,
     ...splitInto(entry, outfile),
     banner: { js: REQUIRE_BANNER },
     minify: true,
+    metafile: true,
   })
+  removeAllBut(metafile, parse(outfile).dir)
 }
 
 /**
@@ -78,11 +80,14 @@ export async function bundleWorker(entry: string, outfile: string): Promise<void
     metafile: true,
     ...splitInto(entry, outfile),
   })
-  // Whatever is in the folder is uploaded: what an older build left must not be.
-  const { dir } = parse(outfile)
-  const made = new Set(Object.keys(metafile.outputs).map((file) => resolve(file)))
-  for (const file of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
-    const path = resolve(dir, file)
+  removeAllBut(metafile, parse(outfile).dir)
+}
+
+/** Whatever is in the folder is uploaded: what an older build left must not be. */
+function removeAllBut({ outputs }: Metafile, directory: string): void {
+  const made = new Set(Object.keys(outputs).map((file) => resolve(file)))
+  for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    const path = resolve(directory, file)
     if (statSync(path).isFile() && !made.has(path)) rmSync(path)
   }
 }

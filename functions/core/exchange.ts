@@ -7,6 +7,7 @@ import { targetsNamed } from './downstream-names.ts'
 import type { UntrustedAttestation } from './auth-method.ts'
 import { newSession, recordDecision, recordRefusal, signHandle } from './exchange-records.ts'
 import type { ExchangeLimits } from './exchange-limits.ts'
+import { mintAndRecordCredential, planCredential } from './exchange-minting.ts'
 import type { Caller } from './events.ts'
 import type { Failure } from './failure.ts'
 import type { AgentIntent } from './intent.ts'
@@ -277,7 +278,7 @@ type Deliverable = {
   readonly give: () => Promise<Result<ExchangeGrant, RefusedExchange>>
 }
 
-/** What is asked for: a handle to the session, or a credential, whose part is loaded when one is. */
+/** What is asked for: a handle to the session, or a credential. */
 async function planDelivery(
   asked: OpeningRequest,
   fresh: Session,
@@ -292,7 +293,6 @@ async function planDelivery(
     }
     return ok({ session: fresh, plan: null, deliver })
   }
-  const { planCredential, mintAndRecordCredential } = await import('./exchange-minting.ts')
   const planned = await planCredential(asked, fresh, parent?.session ?? null, snapshot)
   if (!planned.ok) return planned
   const deliver: Delivery['deliver'] = async (...to) => ({

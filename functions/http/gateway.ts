@@ -6,6 +6,7 @@ import type { JsonObject } from '../core/identity.ts'
 import type { ExchangeDeps } from '../core/exchange.ts'
 import type { PresentedHandle } from '../core/presented-handle.ts'
 import { fail, ok, type Result } from '../core/result.ts'
+import { readCredentials } from './credentials.ts'
 import type { RequestFacts } from '../platform.ts'
 import { readHandle, singleHeader } from './authorization.ts'
 import { problemAnswer, toResponse, type WireAnswer } from './error.ts'
@@ -68,7 +69,6 @@ async function runCredentials(
 ): Promise<Result<HttpAnswer, Failure>> {
   const split = splitTarget(facts.rawTarget)
   if (split === null) return fail({ kind: 'not_found' })
-  const { readCredentials } = await import('./credentials.ts')
   const act = (handle: PresentedHandle) => run(request, facts, decisionId, deps, handle)
   return readCredentials({ request, facts, ...split, decisionId, act }, deps)
 }

@@ -60,10 +60,26 @@ async function allowedBy(
   until: Seconds | null,
 ): Promise<Result<Allowed, Failure>> {
   if (managed !== null) return allowedByManaged(grants, managed, until)
-  const compiled = compileSessionPolicy({ grants, endsAt: until }, await loadAwsActions())
-  if (compiled.ok) return compiled
-  const { reason, hint } = compiled.failure
+  const policy = compiledFor({ grants, endsAt: until }, await loadAwsActions())
+  if (policy.ok) return policy
+  const { reason, hint } = policy.failure
   return fail({ kind: 'mint_refused', reason, hint })
+}
+
+/** The same grants come again with every session of a binding, and to compile them costs more than to sign. */
+const MAX_COMPILED = 256
+const compiled = new Map<string, ReturnType<typeof compileSessionPolicy>>()
+
+function compiledFor(
+  ...[asked, actions]: Parameters<typeof compileSessionPolicy>
+): ReturnType<typeof compileSessionPolicy> {
+  const key = JSON.stringify(asked)
+  const known = compiled.get(key)
+  if (known !== undefined) return known
+  const made = compileSessionPolicy(asked, actions)
+  if (compiled.size >= MAX_COMPILED) compiled.clear()
+  compiled.set(key, made)
+  return made
 }
 
 /**

@@ -6,13 +6,16 @@ import type { TargetType } from '../core/target.ts'
 import { TOKEN_TYPES } from '../core/token.ts'
 import type { Withdrawal } from '../core/withdrawal.ts'
 import { ConfigReader } from '../policy/config-reader.ts'
+import type * as Planning from './aws-sts-plan.ts'
 import { awsStsMistakes, type AwsStsSettings, readAwsStsSettings } from './aws-sts-config.ts'
 import type { AwsStsRevokerDeps } from './aws-sts-revoker.ts'
+import { mintFromSts } from './aws-sts-mint.ts'
 import { credentialTarget } from './credential-target.ts'
 
 export type AwsStsDeps = AwsStsRevokerDeps
 
 export function createAwsStsTarget(deps: AwsStsDeps): TargetType {
+  let planning: typeof Planning | null = null
   return {
     type: 'aws-sts',
     delivery: 'credential',
@@ -29,17 +32,14 @@ export function createAwsStsTarget(deps: AwsStsDeps): TargetType {
     compile(target) {
       const settings = readAwsStsSettings(new ConfigReader(target.config), target, deps)
       if (settings === null) throw new Error('a target with mistakes was compiled')
-      // On demand, with the actions of AWS: few deployments need them.
       const minting: Minting = {
         tokenType: TOKEN_TYPES.awsCredentials,
         async plan(facts) {
-          const { planAssume } = await import('./aws-sts-plan.ts')
-          return planAssume(facts, { target, settings })
+          // On demand, with the actions of AWS: few deployments need them. To look a module up takes longer than to plan.
+          planning ??= await import('./aws-sts-plan.ts')
+          return planning.planAssume(facts, { target, settings })
         },
-        async mint(planned) {
-          const { mintFromSts } = await import('./aws-sts-mint.ts')
-          return mintFromSts(planned, { target: target.name, settings, deps })
-        },
+        mint: (planned) => mintFromSts(planned, { target: target.name, settings, deps }),
         withdrawal: withdrawalOf(target.name, settings, deps),
       }
       return credentialTarget(target, minting)
