@@ -164,8 +164,10 @@ function withdrawals(
   { policy, records }: Pick<ExchangeDeps, 'policy' | 'records'>,
 ): Withdraw {
   return async (cause) => {
-    const { targets } = await policy.current()
-    const honoured = [...targets].flatMap(([target, { minting }]) =>
+    // As it is now: a target that this isolate has not heard of may have handed something over.
+    const { revision } = await records.readPolicyState()
+    const { targets, disabledTargets = [] } = await policy.atLeast(revision)
+    const honoured = [...targets, ...disabledTargets].flatMap(([target, { minting }]) =>
       minting?.withdrawal === undefined ? [] : [{ target, withdrawal: minting.withdrawal }],
     )
     if (honoured.length === 0) return null

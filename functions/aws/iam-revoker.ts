@@ -2,7 +2,7 @@
 // deny on the target role. Off unless the target names that role; loaded when it is needed.
 import type { Clock, Hashing } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
-import type { Denied, Enforced, Withdrawal } from '../core/withdrawal.ts'
+import type { Denied, EndedSession, Enforced, Withdrawal } from '../core/withdrawal.ts'
 import type { Outbound, Reach } from '../net/outbound.ts'
 import type { AssumedRole, AwsFault } from './contract.ts'
 import { denyDocument, type DenyDocument, MAX_INLINE_CHARACTERS } from './deny-document.ts'
@@ -47,7 +47,9 @@ export function createIamRevoker(role: RevokedRole, deps: IamRevokerDeps): Withd
       const { keys } = assumed.value
       const iam = createIamFetch({ ...deps, endpoint: endpoint.value, keys })
       const made = await make(denied, policy, iam)
-      return made.ok ? made : fail(wordOf(made.failure))
+      if (!made.ok) return fail(wordOf(made.failure))
+      const elsewhere = denied.sessions.filter((session) => isElsewhere(session, role.roleArn))
+      return ok({ ...made.value, elsewhere })
     },
   }
 }
@@ -77,6 +79,14 @@ async function make(
     refused = written
   }
   return refused ?? ok({ changed: false, left: [] })
+}
+
+/** Whether some of it is of another role than the one that the deny is put on. A path is not told. */
+function isElsewhere({ heldAs = [] }: EndedSession, roleArn: string): boolean {
+  const [, partition, , , account, resource = ''] = roleArn.split(':')
+  const name = resource.slice(resource.lastIndexOf('/') + 1)
+  const own = `arn:${partition}:sts::${account}:assumed-role/${name}/`
+  return heldAs.some((arn) => !arn.startsWith(own))
 }
 
 /** Whatever else the revoker role may do, these keys may not. */

@@ -2,6 +2,7 @@
 // it in its environment and nothing of what authenticated for it; at its end it is revoked.
 import { membersOf } from './broker-client.ts'
 import { CliError, type CliIo } from './io.ts'
+import { printable } from './table.ts'
 import {
   type Delivery,
   requestToken,
@@ -13,7 +14,24 @@ import { variablesOf } from './variables.ts'
 export type ExecOptions = TokenRequestOptions & { readonly delivery: Delivery }
 
 /** What a command has no need of: power over the broker. */
-const NOT_FOR_THE_COMMAND: readonly string[] = ['SALLYPORT_ADMIN_TOKEN']
+const NOT_FOR_THE_COMMAND: readonly string[] = [
+  'SALLYPORT_ADMIN_TOKEN',
+  'SALLYPORT_KEK',
+  'SALLYPORT_KEK_PREVIOUS',
+  'DATABASE_AUTH_TOKEN',
+]
+
+/** Whoever has these gets tokens of the job for any audience. */
+const GITHUB_RUNNER: readonly string[] = [
+  'ACTIONS_ID_TOKEN_REQUEST_TOKEN',
+  'ACTIONS_ID_TOKEN_REQUEST_URL',
+]
+
+const AWS_KEYS: readonly string[] = [
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+]
 
 /** Where an AWS SDK would look before, or instead of, the variables that it is given. */
 const OTHER_AWS_SOURCES: readonly string[] = [
@@ -40,7 +58,7 @@ export async function exec(
       set: variablesOf(answer.body, delivery),
       unset: [
         ...NOT_FOR_THE_COMMAND,
-        ...(options.subjectTokenEnv === undefined ? [] : [options.subjectTokenEnv]),
+        ...attestedBy(options),
         ...(delivery === 'credential' ? OTHER_AWS_SOURCES : []),
       ],
     })
@@ -49,21 +67,31 @@ export async function exec(
   }
 }
 
+/** The variables that the attestation came from, or was made with. */
+function attestedBy(options: TokenRequestOptions): readonly string[] {
+  const { subjectTokenEnv: name, githubActions, aws, awsWebIdentity } = options
+  return [
+    ...(name === undefined ? [] : [name]),
+    ...(githubActions === true ? GITHUB_RUNNER : []),
+    ...(aws === true || awsWebIdentity === true ? [...AWS_KEYS, ...OTHER_AWS_SOURCES] : []),
+  ]
+}
+
 /** The command is what counts: its exit code stands, whatever becomes of this. */
 async function revoke(
   { client, accessToken, body }: TokenAnswer,
   delivery: Delivery,
   io: CliIo,
 ): Promise<void> {
-  const session = String(membersOf(body['session'])['id'])
+  const session = printable(String(membersOf(body['session'])['id']))
   try {
     const answer = await client.form('/revoke', new URLSearchParams({ token: accessToken }))
-    if (delivery === 'credential') io.err(`session ${session} is revoked; ${honoured(answer.body)}`)
+    if (delivery !== 'credential') return
+    io.err(`session ${session} is revoked; ${printable(honoured(answer.body))}`)
   } catch (error) {
     if (!(error instanceof CliError)) throw error
-    io.err(
-      `session ${session} is not revoked and ends by itself in ${String(body['expires_in'])} s`,
-    )
+    const seconds = printable(String(body['expires_in']))
+    io.err(`session ${session} is not revoked and ends by itself in ${seconds} s`)
   }
 }
 

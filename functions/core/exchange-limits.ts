@@ -20,6 +20,8 @@ const MAX_SOURCES = 20_000
 const MAX_METHODS = 1_000
 const MAX_KNOWN = 5_000
 const KNOWN_MS = 3_600_000
+/** Requests to end what has ended already, each of which asks whoever honours what it handed over. */
+const AGAIN_PER_MINUTE = 6
 /** Limits that were hit and get an event of their own, of all sources and methods together. */
 const EVENTS_PER_MINUTE = 10
 
@@ -28,6 +30,8 @@ export type SlowDown = Extract<Failure, { kind: 'slow_down' }>
 export type ExchangeLimits = {
   /** `source` is null where nothing vouches for it, and for loopback: then it is not limited by it. */
   enter(source: string | null): SlowDown | null
+  /** To end a session once more. */
+  endAgain(sessionId: string): SlowDown | null
   enterMethods(
     source: string | null,
     candidates: readonly Pick<CompiledAuthMethod, 'name' | 'asks'>[],
@@ -47,6 +51,7 @@ export function exchangeLimits(rates: ExchangeRates, clock: Clock): ExchangeLimi
   const methods = limitBy('method', rates.perMethod, MAX_METHODS)
   const failedSources = limitBy('source_failures', FAILED_PER_SOURCE, MAX_SOURCES, 1)
   const failedMethods = limitBy('method_failures', FAILED_PER_METHOD, MAX_METHODS, 1)
+  const again = limitBy('ended_session', AGAIN_PER_MINUTE, MAX_SOURCES)
   const events = tokenBuckets({
     perMinute: EVENTS_PER_MINUTE,
     burst: EVENTS_PER_MINUTE,
@@ -68,6 +73,8 @@ export function exchangeLimits(rates: ExchangeRates, clock: Clock): ExchangeLimi
 
   return {
     enter: (source) => (source === null ? null : take(sources, source, clock.nowMs())),
+
+    endAgain: (sessionId) => take(again, sessionId, clock.nowMs()),
 
     enterMethods(source, candidates) {
       const nowMs = clock.nowMs()

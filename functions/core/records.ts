@@ -33,7 +33,12 @@ export type ExchangeRead = PolicyState & {
   readonly approval: OpeningApproval | null
 }
 
-export type HandedOverRead = PolicyState & { readonly credentials: readonly HandedOver[] }
+export type HandedOverRead = PolicyState & {
+  /** No more than an answer names. */
+  readonly credentials: readonly HandedOver[]
+  /** Who holds something, the session and those below it, and of which targets: all of them. */
+  readonly holding: readonly { readonly sessionId: string; readonly target: string }[]
+}
 
 export type ParentRead = {
   readonly session: Session

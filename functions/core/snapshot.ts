@@ -19,6 +19,8 @@ export type PolicySnapshot = {
   /** Names of those that vouch for people. */
   readonly userMethods: ReadonlySet<string>
   readonly targets: ReadonlyMap<string, CompiledTarget>
+  /** Nothing comes out of them any more; what they have handed over may still be withdrawn. */
+  readonly disabledTargets?: ReadonlyMap<string, CompiledTarget>
   readonly intentPolicies: ReadonlyMap<string, CompiledIntentPolicy>
 }
 

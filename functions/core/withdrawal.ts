@@ -4,12 +4,17 @@
 import { draftEvent } from './events.ts'
 import type { JsonObject } from './identity.ts'
 import type { Clock, Hashing, Ids, Seconds } from './ports.ts'
-import { type Records, StoreUnavailable } from './records.ts'
-import type { Result } from './result.ts'
+import { type HandedOverRead, type Records, StoreUnavailable } from './records.ts'
+import { fail, type Result } from './result.ts'
 import { type Cause, timeOf, type Withdraw } from './withdrawn.ts'
 
 /** A session that may do nothing any more, at one target, with what it handed over there still unexpired. */
-export type EndedSession = { readonly sessionId: string; readonly expiresAt: Seconds }
+export type EndedSession = {
+  readonly sessionId: string
+  readonly expiresAt: Seconds
+  /** As whom it acts there, by the records of what was handed over: the target may have changed since. */
+  readonly heldAs?: readonly string[]
+}
 
 export type Denied = {
   /** The kill switch is engaged: whatever was handed over, by whichever session. */
@@ -23,6 +28,8 @@ export type Enforced = {
   readonly changed: boolean
   /** For whom there was no room: what they hold works until it expires. */
   readonly left: readonly EndedSession[]
+  /** Who holds what the target handed over before it was changed: that works until it expires, too. */
+  readonly elsewhere?: readonly EndedSession[]
 }
 
 /** As the store has it: those who have ended or are suspended, by themselves or with one above them. */
@@ -57,59 +64,74 @@ export async function withdraw(
   cause: Cause,
   deps: WithdrawalDeps,
 ): ReturnType<Withdraw> {
-  const concerned = await holdings(honoured, cause, deps)
+  const holding = await holdingOf(cause, deps)
+  const concerned = honoured.filter(
+    ({ target }) => holding === null || holding.some((one) => one.target === target),
+  )
   if (concerned.length === 0) return null
-  const ends = await Promise.all(concerned.map((one) => withdrawAt(one, cause, deps)))
-  const latest = Math.max(0, ...ends.map((end) => end ?? 0))
-  return { until: latest === 0 ? null : latest }
+  const missed = await Promise.all(concerned.map((one) => withdrawAt(one, cause, deps)))
+  // Of one session the answer is its own holder's, who is told nothing of others.
+  const own = holding === null ? null : new Set(holding.map(({ sessionId }) => sessionId))
+  return { until: latestOf(missed.flat().filter(({ sessionId }) => own?.has(sessionId) ?? true)) }
 }
 
-async function holdings(
-  honoured: readonly Honoured[],
+/** Null where it is about whoever holds anything. */
+async function holdingOf(
   cause: Cause,
   { records }: WithdrawalDeps,
-): Promise<readonly Honoured[]> {
-  if (cause === null || cause.sessionId === null || honoured.length === 0) return honoured
-  const { credentials } = await records.readHandedOver(cause.sessionId)
-  const held = new Set(credentials.map(({ target }) => target))
-  return honoured.filter(({ target }) => held.has(target))
+): Promise<HandedOverRead['holding'] | null> {
+  if (cause === null || cause.sessionId === null) return null
+  return (await records.readHandedOver(cause.sessionId)).holding
 }
 
+/** Answers with those who are not denied. */
 async function withdrawAt(
   { target, withdrawal }: Honoured,
   cause: Cause,
   deps: WithdrawalDeps,
-): Promise<Seconds | null> {
+): Promise<readonly EndedSession[]> {
   const facts = { target, cause }
   let denied = await deps.records.readEndedHolders(target)
   if (withdrawal === null) return tellOfLimit(denied, facts, deps)
   const isIdle = !denied.everything && denied.sessions.length === 0
-  if (isIdle && cause?.sessionId === null && cause.isLift !== true) return null
+  if (isIdle && cause?.sessionId === null && cause.isLift !== true) return []
   let changed = false
   // Whoever writes last looks again after it has written: of two isolates at work at once, the one that
   // wrote an older list sees what the other had seen, and writes once more.
   for (let round = 1; ; round += 1) {
-    const done = await withdrawal.enforce(denied)
+    const done = await enforced(withdrawal, denied)
     if (!done.ok) {
       const until = latestOf(denied.sessions)
       await record({ ...facts, denied, result: 'failed', until, reason: done.failure }, deps)
-      return until
+      return denied.sessions
     }
     changed ||= done.value.changed
     const now = await deps.records.readEndedHolders(target)
     if (isSame(now, denied) || round === MAX_ROUNDS) {
-      const { left } = done.value
-      const until = latestOf(left)
-      const reason = left.length > 0 ? 'deny_list_full' : null
-      if (changed || left.length > 0) {
+      const { left, elsewhere = [] } = done.value
+      const missed = [...new Set([...left, ...elsewhere])]
+      const until = latestOf(missed)
+      const full = left.length > 0 ? 'deny_list_full' : null
+      const reason = elsewhere.length > 0 ? 'held_elsewhere' : full
+      if (changed || missed.length > 0) {
         await record(
-          { ...facts, denied, result: 'applied', until, reason, left: left.length },
+          { ...facts, denied, result: 'applied', until, reason, left: missed.length },
           deps,
         )
       }
-      return until
+      return missed
     }
     denied = now
+  }
+}
+
+/** What one target throws must not keep the others, nor whoever ends sessions, from their work. */
+async function enforced(withdrawal: Withdrawal, denied: Denied): ReturnType<Withdrawal['enforce']> {
+  try {
+    return await withdrawal.enforce(denied)
+  } catch (cause) {
+    // Only the name: whoever asks holds secrets, which the text of an error may repeat.
+    return fail(`threw_${cause instanceof Error ? cause.name : 'unknown'}`)
   }
 }
 
@@ -118,11 +140,11 @@ async function tellOfLimit(
   denied: EndedHolders,
   facts: Pick<Told, 'target' | 'cause'>,
   deps: WithdrawalDeps,
-): Promise<Seconds | null> {
+): Promise<readonly EndedSession[]> {
   const until = latestOf(denied.sessions)
-  if (until === null || facts.cause === null) return until
+  if (until === null || facts.cause === null) return denied.sessions
   await record({ ...facts, denied, result: 'off', until, reason: 'no_revoker' }, deps)
-  return until
+  return denied.sessions
 }
 
 function isSame(one: Denied, other: Denied): boolean {

@@ -125,7 +125,7 @@ async function endByHolder(
   const { sid, ...whose } = ending
   const { revision, credentials } = await deps.records.readHandedOver(sid)
   const left = credentials.length === 0 ? {} : { credentials: credentials.map(describeHandedOver) }
-  await deps.records.endSession(
+  const isNew = await deps.records.endSession(
     sid,
     draftEvent(
       {
@@ -140,6 +140,9 @@ async function endByHolder(
     ),
   )
   if (credentials.length === 0) return ok(null)
+  // It may have failed the first time; but a holder must not have AWS throttle the broker at will.
+  const slow = isNew ? null : deps.limits.endAgain(sid)
+  if (slow !== null) return fail(slow)
   const withdrawn = await deps.withdraw({ decisionId: ending.decisionId, sessionId: sid })
   return ok({ session: { id: sid, state: 'ended' }, ...left, ...describeWithdrawn(withdrawn) })
 }

@@ -141,7 +141,7 @@ function compiler(deps: PolicySourceDeps): Compile {
       compileOne: (object: O) => C | null,
     ): Map<string, C> {
       const compiled = new Map<string, C>()
-      for (const object of objects.filter((candidate) => candidate.enabled)) {
+      for (const object of objects) {
         const key = `${kind} ${canonicalObject(object)}`
         // The key holds the kind and the whole object, so the value is what compileOne made of it.
         const one = (kept.get(key) as C | undefined) ?? attempt(deps, kind, object, compileOne)
@@ -152,19 +152,43 @@ function compiler(deps: PolicySourceDeps): Compile {
       return compiled
     }
 
-    const methods = all('auth_methods', document.auth_methods, (method) =>
+    const methods = all('auth_methods', document.auth_methods.filter(isEnabled), (method) =>
       compileMethod(method, deps.types.authMethods),
     )
-    const targets = all('targets', document.targets, (target) => compileTarget(target, deps.types))
-    const intentPolicies = all('intent_policies', document.intent_policies, (policy) =>
-      compileIntentPolicy(policy, deps.types.evaluators),
+    const targetOf = (target: TargetPolicy) => compileTarget(target, deps.types)
+    const targets = all('targets', document.targets.filter(isEnabled), targetOf)
+    const disabledTargets = all(
+      'targets',
+      document.targets.filter((target) => !isEnabled(target) && handsOver(target, deps.types)),
+      targetOf,
+    )
+    const intentPolicies = all(
+      'intent_policies',
+      document.intent_policies.filter(isEnabled),
+      (policy) => compileIntentPolicy(policy, deps.types.evaluators),
     )
     kept = next
     const methodsBySelector = bySelector(methods.values())
     const users = document.auth_methods.filter(({ subject }) => subject === 'user')
     const userMethods = new Set(users.map(({ name }) => name))
-    return { revision, methods, userMethods, methodsBySelector, targets, intentPolicies }
+    return {
+      revision,
+      methods,
+      userMethods,
+      methodsBySelector,
+      targets,
+      disabledTargets,
+      intentPolicies,
+    }
   }
+}
+
+function isEnabled({ enabled }: PolicyObject): boolean {
+  return enabled
+}
+
+function handsOver({ type }: TargetPolicy, { targets }: Pick<PolicyTypes, 'targets'>): boolean {
+  return targets.some((one) => one.type === type && one.delivery === 'credential')
 }
 
 function attempt<O extends PolicyObject, C>(

@@ -61,7 +61,7 @@ export function readParameterReference(text: string, defaultRegion: string | nul
     return fail('must name a parameter: letters, digits and _.- in levels, as in /path/name')
   }
   // What is there is public, or a way around the other scheme.
-  if (/(?:^|:parameter)\/aws\//i.test(id)) return fail('must not lie below /aws/')
+  if (/(?:^|:parameter)\/+aws\//i.test(id)) return fail('must not lie below /aws/')
   return withPath({ service: 'ssm', region: region.value, name: head }, key)
 }
 

@@ -21,16 +21,20 @@ const FIND_CREDENTIAL = `SELECT ${COLUMNS} FROM session_credential c WHERE c.sha
 /** An answer names no more than these. */
 const MAX_NAMED = 50
 /** What session ?1 and those below it handed over, and has not expired at ?2. */
-const READ_HANDED_OVER = `SELECT ${COLUMNS} FROM session_credential c
+const HANDED_OVER = `FROM session_credential c
   WHERE c.expires_at > ?2 AND c.session_id IN (
     SELECT ?1 UNION ALL SELECT s.id FROM session s
     WHERE s.root = coalesce((SELECT root FROM session WHERE id = ?1), ?1)
-      AND EXISTS (SELECT 1 FROM json_each(s.ancestors) WHERE value = ?1))
+      AND EXISTS (SELECT 1 FROM json_each(s.ancestors) WHERE value = ?1))`
+const READ_HANDED_OVER = `SELECT ${COLUMNS} ${HANDED_OVER}
   ORDER BY c.expires_at DESC LIMIT ${MAX_NAMED}`
+/** All of them: what an answer has no room for has to be denied all the same. */
+const READ_HOLDING = `SELECT DISTINCT c.session_id, c.target ${HANDED_OVER}`
 
 const MAY_NOTHING = `IN ('ended', 'suspended')`
 /** Sessions that hold something of target ?1 that has not expired at ?2, and may do nothing any more. */
-const READ_ENDED_HOLDERS = `SELECT c.session_id, max(c.expires_at) AS expires_at
+const READ_ENDED_HOLDERS = `SELECT c.session_id, max(c.expires_at) AS expires_at,
+  json_group_array(DISTINCT json_extract(c.record, '$.assumed_role_arn')) AS held_as
   FROM session_binding b CROSS JOIN session s ON s.id = b.session_id AND s.expires_at > ?2
     CROSS JOIN session_credential c ON c.session_id = s.id
   WHERE b.target = ?1 AND c.target = ?1 AND c.expires_at > ?2
@@ -44,6 +48,7 @@ export const CREDENTIAL_STATEMENTS = {
   INSERT_CREDENTIAL,
   FIND_CREDENTIAL,
   READ_HANDED_OVER,
+  READ_HOLDING,
   READ_ENDED_HOLDERS,
 }
 
@@ -65,12 +70,17 @@ export async function readHandedOver(
   const rows = await driver.read([
     { sql: READ_STATE, args: [] },
     { sql: READ_HANDED_OVER, args: [sessionId, now] },
+    { sql: READ_HOLDING, args: [sessionId, now] },
   ])
   const state = only(rows, 0)
   return {
     revision: integer(state, 'revision'),
     killed: flag(state, 'killed'),
     credentials: (rows[1] ?? []).map(toHandedOver),
+    holding: (rows[2] ?? []).map((row) => ({
+      sessionId: text(row, 'session_id'),
+      target: text(row, 'target'),
+    })),
   }
 }
 
@@ -90,6 +100,7 @@ export async function readEndedHolders(
     sessions: (rows[1] ?? []).map((row) => ({
       sessionId: text(row, 'session_id'),
       expiresAt: integer(row, 'expires_at'),
+      heldAs: json<readonly (string | null)[]>(row, 'held_as').filter((one) => one !== null),
     })),
   }
 }

@@ -119,7 +119,7 @@ function readSettings<Extra>(
 }
 
 /** Clouds that would take any token of the federation issuer: they look at no `typ`. */
-const CLOUDS = /(^|[./])(amazonaws\.com(\.cn)?|googleapis\.com)([/:]|$)|^api:/i
+const CLOUDS = /(^|[./])(amazonaws\.(com(\.cn)?|eu)|googleapis\.com)([/:]|$)|^api:/i
 
 /** A token for somebody else must be worth nothing here, nor at a cloud that trusts the same issuer. */
 function reservedAudience(audience: string, { issuer }: IssuedTokenDeps): Mistake | null {

@@ -272,6 +272,18 @@ describe('exec', () => {
     expect(ran.err).toContain('session ses_2 is not revoked and ends by itself in 120 s')
   })
 
+  test('an answer cannot speak to the terminal through what is said of the revocation', async () => {
+    const said = 'ses_1\u001b]0;owned\u0007'
+    broker.answers = [{ body: { ...MINTED, expires_in: said, session: { ...SESSION, id: said } } }]
+    broker.revoked = { aws_honours_until: said }
+    for (const revocation of [200, 503]) {
+      broker.revocation = revocation
+      const ran = await sallyport.run(...exec, '--delivery', 'credential', '--', 'true')
+      expect(ran.err).toContain('session ses_1')
+      expect(ran.err.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
+    }
+  })
+
   test('nothing runs when the broker refuses, or when there is nothing to run', async () => {
     broker.answers = [{ status: 400, body: { error: 'access_denied' } }]
     expect(await sallyport.run(...exec, '--', 'true')).toMatchObject({ exitCode: 1 })
@@ -284,5 +296,28 @@ describe('exec', () => {
     const source = ['--subject-token-env', 'CI_TOKEN']
     await sallyport.run('exec', '--audience', 'crm', ...source, '--', 'true')
     expect(sallyport.ran[0]?.unset).toContain('CI_TOKEN')
+  })
+
+  test('nor is what the attestation was made with: the runner, or the keys of AWS', async () => {
+    const unset = async (source: string) => {
+      sallyport.ran.length = 0
+      await sallyport.run('exec', '--audience', 'crm', source, '--', 'true')
+      return sallyport.ran[0]?.unset
+    }
+    broker.answers = [{ body: { ...HANDLE, value: 'github.id.token' } }]
+    sallyport.env['ACTIONS_ID_TOKEN_REQUEST_URL'] = `${broker.url}/id-token`
+    sallyport.env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'] = 'canary'
+    expect(await unset('--github-actions')).toContain('ACTIONS_ID_TOKEN_REQUEST_TOKEN')
+    sallyport.env['AWS_ACCESS_KEY_ID'] = 'AKIAIOSFODNN7EXAMPLE'
+    sallyport.env['AWS_SECRET_ACCESS_KEY'] = 'canary'
+    sallyport.env['AWS_REGION'] = 'eu-central-1'
+    const keys = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_PROFILE']
+    expect(await unset('--aws')).toEqual(expect.arrayContaining(keys))
+  })
+
+  test('no key of a broker is handed on', async () => {
+    await sallyport.run(...exec, '--', 'true')
+    const keys = ['SALLYPORT_KEK', 'SALLYPORT_KEK_PREVIOUS', 'DATABASE_AUTH_TOKEN']
+    expect(sallyport.ran[0]?.unset).toEqual(expect.arrayContaining(keys))
   })
 })

@@ -26,7 +26,12 @@ function world(sessions: EndedSession[] = [ended('ses_1')]) {
   const deps: WithdrawalDeps = {
     records: {
       readEndedHolders: async () => ({ ...state, sessions: [...state.sessions] }),
-      readHandedOver: async () => ({ revision: 7, killed: false, credentials: [handedOver] }),
+      readHandedOver: async () => ({
+        revision: 7,
+        killed: false,
+        credentials: [handedOver],
+        holding: [{ sessionId: 'ses_1', target: 'aws' }],
+      }),
       recordRefusal: async (event) => void events.push(event),
     },
     clock: manualClock(NOW),
@@ -79,7 +84,8 @@ describe('withdraw', () => {
   test('SC-10: where there is no revoker it says until when the credential works', async () => {
     const { deps, events } = world([ended('ses_1', 300), ended('ses_2', 900)])
     const honoured = [{ target: 'aws', withdrawal: null }]
-    expect(await withdraw(honoured, CAUSE, deps)).toEqual({ until: NOW + 900 })
+    // Of one session it says when its own end; the event is about all that were looked at.
+    expect(await withdraw(honoured, CAUSE, deps)).toEqual({ until: NOW + 300 })
     expect(events).toMatchObject([
       { outcome: { result: 'off', aws_honours_until: at(900) }, reason: 'no_revoker' },
     ])
@@ -200,5 +206,20 @@ describe('withdraw', () => {
     const done = await withdraw([{ target: 'aws', withdrawal }], CAUSE, { ...deps, records })
     expect(done).toEqual({ until: null })
     expect(logged).toHaveLength(1)
+  })
+
+  test('RB-08: what one target throws keeps no other from its work, and is in the log by its name', async () => {
+    const { deps, events } = world()
+    const { withdrawal, held } = role()
+    const throwing: Withdrawal = { enforce: () => Promise.reject(new TypeError('canary')) }
+    const honoured = [
+      { target: 'broken', withdrawal: throwing },
+      { target: 'aws', withdrawal },
+    ]
+    expect(await withdraw(honoured, BULK, deps)).toEqual({ until: NOW + 600 })
+    expect(held.now).toMatchObject({ sessions: [ended('ses_1')] })
+    const failed = events.find(({ action }) => action?.['target'] === 'broken')
+    expect(failed).toMatchObject({ outcome: { result: 'failed' }, reason: 'threw_TypeError' })
+    expect(JSON.stringify(events)).not.toContain('canary')
   })
 })

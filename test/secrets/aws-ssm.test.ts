@@ -43,6 +43,7 @@ describe('a reference', () => {
     '/prod/crm?stage=AWSCURRENT',
     '/prod/crm#',
     '/aws/reference/secretsmanager/crm',
+    '//aws/reference/secretsmanager/crm',
     '/AWS/service/x',
     'arn:aws:ssm:us-east-1:123456789012:parameter/aws/reference/secretsmanager/crm',
     'arn:aws:ssm:us-east-1:123456789012:parameter',

@@ -74,6 +74,7 @@ describe.each(STORE_KINDS)('credentials on %s', (kind) => {
       revision,
       killed: false,
       credentials: [credential],
+      holding: [{ sessionId: session.id, target: credential.target }],
     })
     expect(await stores.records.readSession(session.id)).toMatchObject({ delivery: 'credential' })
   })

@@ -59,7 +59,7 @@ describe.each(STORE_KINDS)('ended holders on %s', (kind) => {
     expect(await idsOf()).toEqual([ended, suspended, root, child].toSorted())
     const { sessions, everything } = await stores.records.readEndedHolders(TARGET)
     expect(everything).toBe(false)
-    expect(sessions).toContainEqual({ sessionId: child, expiresAt: NOW + 600 })
+    expect(sessions).toContainEqual({ sessionId: child, expiresAt: NOW + 600, heldAs: [] })
     expect(await idsOf('other')).toEqual([elsewhere])
     await stores.policy.setKilled(true, eventOf('admin'))
     expect(await stores.records.readEndedHolders(TARGET)).toMatchObject({ everything: true })

@@ -73,6 +73,7 @@ export function adminWorld(
         revision: policies.revision,
         killed: policies.killed,
         credentials: [],
+        holding: [],
       }),
       recordRefusal: async (event) => void refusals.push(event),
     },
