@@ -13,6 +13,8 @@ import { renderPolicy, shortenedToFit, type Statement } from './aws-statements.t
 export const MAX_POLICY_LENGTH = 2048
 /** So many patterns never fit, whatever they are. */
 const MAX_OBJECTS = 150
+/** Of all of them together. What others cover is left out of the document, but first it is compared. */
+const MAX_OBJECT_CHARACTERS = 4 * MAX_POLICY_LENGTH
 
 export type SessionPolicyRequest = {
   readonly grants: readonly Grant[]
@@ -43,6 +45,8 @@ export function compileSessionPolicy(
   const objects = [...new Set(grants.flatMap((grant) => grant.objects))].sort()
   if (objects.length === 0) return fail({ reason: 'empty', hint: 'nothing is granted' })
   if (objects.length > MAX_OBJECTS) return tooLarge(`${objects.length} objects`)
+  const characters = objects.reduce((sum, object) => sum + object.length, 0)
+  if (characters > MAX_OBJECT_CHARACTERS) return tooLarge(`objects of ${characters} characters`)
   const mistake = objectMistake(objects, table)
   if (mistake !== null) return fail({ reason: 'not_expressible', hint: mistake })
 

@@ -3,7 +3,7 @@
 import type { Failure } from './failure.ts'
 import { bindingEnd } from './binding.ts'
 import { asScope, grantsAllow, narrowGrants, smallestLimits } from './grants.ts'
-import type { Action } from './intent.ts'
+import { type Action, isMinting } from './intent.ts'
 import { intentOf, purposesOf } from './lineage.ts'
 import { deliveryOf, describeOpening, findTarget } from './opening.ts'
 import type { BindingPolicy, Grant, LimitsPolicy, OnReview } from './policy.ts'
@@ -96,7 +96,7 @@ function tightened(
   const facts = { root, below, onBehalfOf, requests, target, delivery, now }
   const tree = treeGrant(bindings, facts, deps.conditions)
   if (!tree.ok) return notGranted(tree.failure)
-  const { united, held, delegated } = tree.value
+  const { united, held: holding, delegated } = tree.value
   const endsAt = root.createdAt + united.ttlSeconds
   if (endsAt <= now) {
     return fail({ kind: 'invalid_handle', reason: 'expired' })
@@ -105,12 +105,16 @@ function tightened(
   if (!isBoundAs(united.proofs, session.confirmation)) {
     return fail({ kind: 'invalid_handle', reason: 'proof_required' })
   }
+  // Both must allow: the session never gains what a later policy adds.
+  const held = () => narrowGrants(granted.grants, asScope(delegated), undefined)
   return ok({
-    // Both must allow: the session never gains what a later policy adds.
-    held: () => narrowGrants(granted.grants, asScope(delegated), undefined),
-    endsAt: Math.min(session.expiresAt, endsAt, ...held.map(bindingEnd)),
-    grants: (action) =>
-      grantsAllow(delegated, action.effects, action.objects) ? granted.grants : [],
+    held,
+    endsAt: Math.min(session.expiresAt, endsAt, ...holding.map(bindingEnd)),
+    grants: (action) => {
+      // Planned from what is held, each effect on its own objects: both have said yes to it.
+      if (isMinting(action)) return held()
+      return grantsAllow(delegated, action.effects, action.objects) ? granted.grants : []
+    },
     intentPolicies: united.intentPolicies,
     onReview: united.onReview,
     mode: granted.mode === 'enforce' ? 'enforce' : united.mode,

@@ -5,7 +5,7 @@ import { coversWhole, envelopeVerdict, isOpenAgainst } from './envelope.ts'
 import type { Undetermined } from './envelope.ts'
 import type { CompiledEvaluator, EvaluatorAnswer } from './evaluator.ts'
 import { grantsAllow } from './grants.ts'
-import { MINTING_ACTIONS } from './intent.ts'
+import { isMinting } from './intent.ts'
 import type { Action, AgentIntent, EvaluationQuestion, Tier, Verdict } from './intent.ts'
 import { objectMatches } from './object-pattern.ts'
 import type { Clock } from './ports.ts'
@@ -99,10 +99,6 @@ function floorVerdict({ action, grants, deniedBy, undetermined }: EvaluationInpu
   if (isMinting(action)) return coversEach(action, grants) ? null : floorDenial('not_granted')
   if (grantsAllow(grants, action.effects, action.objects)) return null
   return floorDenial('not_granted', grantHint(grants))
-}
-
-function isMinting({ name }: Action): boolean {
-  return (MINTING_ACTIONS as readonly string[]).includes(name)
 }
 
 /**

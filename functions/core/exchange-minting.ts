@@ -5,12 +5,12 @@ import type { Parties } from './delegation.ts'
 import { describeCaller, draftEvent } from './events.ts'
 import type { ExchangeDeps, ExchangeGrant, ExchangeRequest, RefusedExchange } from './exchange.ts'
 import { grantEvent, revocablesOf } from './exchange-records.ts'
-import type { Failure } from './failure.ts'
+import { type Failure, storeDown } from './failure.ts'
 import type { Action } from './intent.ts'
 import { mintFacts, mintOnce, planOf } from './mint-facts.ts'
 import { describeHandedOver, type Minting, type MintPlan } from './minting.ts'
 import type { OpeningRequest } from './opening.ts'
-import type { DecisionWrite } from './records.ts'
+import { type DecisionWrite, StoreUnavailable } from './records.ts'
 import { fail, ok, type Result } from './result.ts'
 import { formatScope } from './scope.ts'
 import type { Session } from './session.ts'
@@ -109,24 +109,46 @@ export async function mintAndRecordCredential(
     target: plan.action.target,
     expiresAt,
     record,
+    effects: plan.action.effects,
   }
   const given = { request, caller, action: describeAction(plan.action) }
   const said = {
     credential_sha256: credential.sha256,
     credential: describeHandedOver(credential),
   }
-  await deps.records.recordGrant({
-    session,
-    credential,
-    revocable: revocablesOf(caller),
-    event: grantEvent(session, given, said, deps),
-  })
+  try {
+    await deps.records.recordGrant({
+      session,
+      credential,
+      revocable: revocablesOf(caller),
+      event: grantEvent(session, given, said, deps),
+    })
+  } catch (cause) {
+    if (!(cause instanceof StoreUnavailable)) throw cause
+    return notHandedOver(planned, caller, deps)
+  }
   return ok({
     token,
     session,
     expiresInSeconds: expiresAt - deps.clock.nowSeconds(),
     credential: { tokenType: minting.tokenType, members, document, record },
   })
+}
+
+/** The broker or a session was stopped meanwhile, or the store was: the log says so if it can. */
+async function notHandedOver(
+  planned: PlannedCredential,
+  caller: Parties,
+  deps: ExchangeDeps,
+): Promise<Result<never, RefusedExchange>> {
+  const failure = storeDown()
+  try {
+    await recordNotMinted(planned, caller, { ...failure, reason: 'not_handed_over' }, deps)
+  } catch (lost) {
+    if (!(lost instanceof StoreUnavailable)) throw lost
+  }
+  const { policyRevision: revision } = planned.session
+  return fail({ failure, caller, revision, isRecorded: true })
 }
 
 /** The decision stands in the session's chain, and behind it that nothing came of it. */

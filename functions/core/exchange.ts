@@ -9,7 +9,7 @@ import { newSession, recordDecision, recordRefusal, signHandle } from './exchang
 import type { ExchangeLimits } from './exchange-limits.ts'
 import { mintAndRecordCredential, planCredential } from './exchange-minting.ts'
 import type { Caller } from './events.ts'
-import type { Failure } from './failure.ts'
+import { type Failure, storeDown } from './failure.ts'
 import type { AgentIntent } from './intent.ts'
 import type { Parties } from './delegation.ts'
 import { mayReview } from './intent-policies.ts'
@@ -140,10 +140,6 @@ async function tellOfLimit(
   } catch (cause) {
     if (!(cause instanceof StoreUnavailable)) throw cause
   }
-}
-
-export function storeDown(): Failure {
-  return { kind: 'unavailable', reason: 'store', retryAfterSeconds: 2 }
 }
 
 async function untilPolicyStands(

@@ -175,3 +175,7 @@ export type Failure =
   | { kind: 'precondition_failed' }
   // `names`: what stands in the way, e.g. the bindings that still refer to a target.
   | { kind: 'conflict'; reason: string; names?: readonly string[] }
+
+export function storeDown(): Extract<Failure, { kind: 'unavailable' }> {
+  return { kind: 'unavailable', reason: 'store', retryAfterSeconds: 2 }
+}

@@ -25,10 +25,15 @@ export function narrowGrants(
   const narrowed: Grant[] = []
   for (const grant of grants) {
     const effectsByObjects = new Map<string, { effects: Effect[]; objects: readonly string[] }>()
+    // The same of all effects that the scope does not restrict, so it is found once.
+    let whole: readonly string[] | null = null
     for (const effect of new Set(grant.effects)) {
       if (envelope?.effects !== undefined && !envelope.effects.includes(effect)) continue
       const asked = intersectAll(grant.objects, askedObjects(scope, effect))
-      const objects = intersectAll(asked, envelope?.objects ?? null)
+      const isWhole = asked === grant.objects
+      const objects: readonly string[] =
+        (isWhole ? whole : null) ?? intersectAll(asked, envelope?.objects ?? null)
+      if (isWhole) whole = objects
       if (objects.length === 0) continue
       const key = JSON.stringify(objects)
       const same = effectsByObjects.get(key)

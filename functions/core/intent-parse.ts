@@ -25,6 +25,8 @@ const MAX_NAME_CHARACTERS = 256
 const MAX_ENTRY_CHARACTERS = 1_024
 /** Each entry is compared with every grant and every action. */
 const MAX_ENTRIES = 100
+/** Of an envelope's patterns together; as many as a scope may have. */
+const MAX_PATTERN_CHARACTERS = 16_384
 /** An intent nests five deep; a little more is read, so that a refusal can name the member. */
 const MAX_DEPTH = 8
 
@@ -101,7 +103,7 @@ const LIMITS: Readers<EnvelopeLimits> = {
 const ENVELOPE: Readers<Envelope> = {
   effects: listOf(oneOf(EFFECTS)),
   tools: listOf(readName),
-  objects: listOf(readPattern),
+  objects: readPatterns,
   destinations: listOf(text(MAX_ENTRY_CHARACTERS)),
   limits: (value, path) => readObject<EnvelopeLimits>(value, path, LIMITS, []),
 }
@@ -172,6 +174,14 @@ function listOf<T>(readEntry: Reader<T>): Reader<readonly T[]> {
     if (value.length > MAX_ENTRIES) throw new Mistake('too_many', path)
     return value.map((entry, index) => readEntry(entry, `${path}/${index}`))
   }
+}
+
+/** Each is held against each that is granted or asked for, so their length bounds that work. */
+function readPatterns(value: JsonValue, path: string): readonly string[] {
+  const patterns = listOf(readPattern)(value, path)
+  const characters = patterns.reduce((sum, pattern) => sum + pattern.length, 0)
+  if (characters > MAX_PATTERN_CHARACTERS) throw new Mistake('too_long', path)
+  return patterns
 }
 
 function readPattern(value: JsonValue, path: string): string {

@@ -71,6 +71,10 @@ export type Action = {
   readonly record: JsonObject
 }
 
+export function isMinting({ name }: Pick<Action, 'name'>): boolean {
+  return (MINTING_ACTIONS as readonly string[]).includes(name)
+}
+
 export type Tier = 'floor' | 'envelope' | 'provenance' | 'rule' | 'judge' | 'baseline'
 
 export type Verdict = {

@@ -5,7 +5,7 @@ import type { Failure } from './failure.ts'
 import type { JsonObject } from './identity.ts'
 import type { Action, AgentIntent } from './intent.ts'
 import type { Lineage } from './lineage.ts'
-import type { Grant } from './policy.ts'
+import type { Effect, Grant } from './policy.ts'
 import type { Seconds } from './ports.ts'
 import type { Confirmation } from './proof.ts'
 import type { Result } from './result.ts'
@@ -65,6 +65,9 @@ export type HandedOver = {
   /** `Minted.record`. */
   readonly record: JsonObject
 }
+
+/** As it is about to be handed over: nothing that it does may have been taken away meanwhile. */
+export type HandingOver = HandedOver & { readonly effects: readonly Effect[] }
 
 export function describeHandedOver({ sha256, target, expiresAt, record }: HandedOver): JsonObject {
   return { sha256, target, expires_at: new Date(expiresAt * 1000).toISOString(), ...record }

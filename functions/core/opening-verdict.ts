@@ -116,17 +116,11 @@ export async function passOpening(
 }
 
 /**
- * A credential is approved as it was planned: with other bindings or claims behind the same request it may
- * have become more than a person saw.
+ * A credential is approved as it was planned: with other bindings, claims or another role behind the same
+ * request it may have become more than a person saw.
  */
 function isOfPlan(approval: OpeningApproval | null, { plan }: JudgedOpening): boolean {
   if (approval === null || plan === null) return true
   const { action } = JSON.parse(approval.subject) as { action: JsonObject }
-  return PLANNED.every(
-    (member) =>
-      canonicalJson(action[member] ?? null) ===
-      canonicalJson(describeAction(plan.action)[member] ?? null),
-  )
+  return canonicalJson(action) === canonicalJson(describeAction(plan.action))
 }
-
-const PLANNED = ['name', 'target', 'effects', 'objects', 'destinations']

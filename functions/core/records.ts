@@ -4,7 +4,7 @@ import type { Approval, ApprovalState } from './approval.ts'
 import type { EventDraft } from './audit.ts'
 import type { LimitName } from './failure.ts'
 import type { HistoryEntry } from './intent.ts'
-import type { HandedOver } from './minting.ts'
+import type { HandedOver, HandingOver } from './minting.ts'
 import type { BindingPolicy, Effect, LimitsPolicy } from './policy.ts'
 import type { Seconds } from './ports.ts'
 import type { SingleUse } from './proof.ts'
@@ -94,7 +94,7 @@ export type HandleGrant = { readonly event: EventDraft; readonly session: Sessio
 export type GrantWrite = HandleGrant & {
   /** As for the decision: an event may have come in between. */
   readonly revocable?: readonly Revocable[]
-  readonly credential: HandedOver
+  readonly credential: HandingOver
 }
 
 export type ActionRead = PolicyState & {
@@ -171,7 +171,7 @@ export type OutcomeWrite = {
   readonly usedBytes: number
   readonly usedRows: number
   /** What was handed over by the action. */
-  readonly credential?: HandedOver
+  readonly credential?: HandingOver
 }
 
 export type ApprovalWrite = {

@@ -2,7 +2,7 @@
 // into an action and, once the action is recorded, performs it with the credential injected.
 import type { Failure } from './failure.ts'
 import type { Action } from './intent.ts'
-import type { HandedOver, Minting, MintFacts } from './minting.ts'
+import type { HandingOver, Minting, MintFacts } from './minting.ts'
 import type { DocumentError, Grant, TargetPolicy } from './policy.ts'
 import type { Result } from './result.ts'
 import type { Secret } from './credential.ts'
@@ -21,7 +21,7 @@ export type CallOutcome = {
   /** Why nothing came of it; a stable word. */
   readonly reason?: string
   /** What was handed over. */
-  readonly credential?: HandedOver
+  readonly credential?: HandingOver
 }
 
 /**

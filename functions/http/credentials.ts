@@ -2,8 +2,9 @@
 // whatever stands in the file that they were pointed at. Nothing but who asks, for what purpose and how
 // little comes from the caller.
 import { exchange, type ExchangeDeps, type ExchangeRequest } from '../core/exchange.ts'
-import type { Failure } from '../core/failure.ts'
+import { type Failure, storeDown } from '../core/failure.ts'
 import type { PresentedHandle } from '../core/presented-handle.ts'
+import { StoreUnavailable } from '../core/records.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import { HANDLE_TYPE, TOKEN_EXCHANGE_GRANT, TOKEN_TYPES } from '../core/token.ts'
 import { parseCompactJws } from '../crypto/jws.ts'
@@ -80,7 +81,7 @@ async function exchangeRequest(
   token: string,
   target: string,
   query: string,
-  { policy, issuer }: ExchangeDeps,
+  deps: ExchangeDeps,
 ): Promise<Result<Omit<ExchangeRequest, 'source' | 'proof'>, Failure>> {
   const read = parseForm(query)
   if (!read.ok) return read
@@ -94,9 +95,24 @@ async function exchangeRequest(
     form.set(parameter, values)
   }
   const [authMethod = ''] = form.get('auth_method') ?? []
-  const method = (await policy.current()).methods.get(authMethod)
-  const tokenType = tokenTypeOf(token, method?.tokenTypes ?? [])
-  return parseTokenRequest(withOwn(form, { token, tokenType, target }), issuer)
+  const tokenTypes = await tokenTypesOf(authMethod, deps)
+  if (!tokenTypes.ok) return tokenTypes
+  const tokenType = tokenTypeOf(token, tokenTypes.value)
+  return parseTokenRequest(withOwn(form, { token, tokenType, target }), deps.issuer)
+}
+
+/** Of a method that is named. Once the broker is stopped nothing is read: the exchange says so. */
+async function tokenTypesOf(
+  name: string,
+  { policy, isKilled }: ExchangeDeps,
+): Promise<Result<readonly string[], Failure>> {
+  if (name === '' || isKilled()) return ok([])
+  try {
+    return ok((await policy.current()).methods.get(name)?.tokenTypes ?? [])
+  } catch (cause) {
+    if (!(cause instanceof StoreUnavailable)) throw cause
+    return fail(storeDown())
+  }
 }
 
 /** base64url of `{` and something. */

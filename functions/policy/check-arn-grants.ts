@@ -44,6 +44,8 @@ function objectMistake(
   effects: readonly Effect[],
   { partition: wanted, table }: Site,
 ): Mistake | null {
+  // All that the policies of the target allow, which are handed over as a whole.
+  if (table === null && object === '*') return null
   if (!isArn(object)) {
     return { code: 'pattern', message: 'must be an ARN, such as `arn:aws:s3:::reports/*`' }
   }

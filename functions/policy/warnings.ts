@@ -1,5 +1,6 @@
 // What is allowed in a policy and yet probably not meant: settings without effect, rules that do not
 // enforce, doors wider than needed. Never a reason to refuse.
+import { letsClaimsMeet } from '../core/arn-pattern.ts'
 import { isEverything } from '../core/object-pattern.ts'
 import type {
   BindingPolicy,
@@ -131,13 +132,16 @@ function grantWarnings(binding: BindingPolicy): DocumentError[] {
           ),
         ]
   return binding.grants.flatMap((grant, i) =>
-    grant.objects.flatMap((object, j) =>
-      isEverything(object)
-        ? [warning(pointer('grants', i, 'objects', j), 'open_pattern', 'grants every object')]
-        : [],
-    ),
+    grant.objects.flatMap((object, j) => {
+      const path = pointer('grants', i, 'objects', j)
+      if (isEverything(object)) return [warning(path, 'open_pattern', 'grants every object')]
+      return letsClaimsMeet(object) ? [warning(path, 'open_claim', OPEN_CLAIM)] : []
+    }),
   )
 }
+
+const OPEN_CLAIM =
+  'another caller’s claim may begin or end the same: let a claim stand alone between `/` or `:`'
 
 function dateWarning(
   path: string,

@@ -25,6 +25,7 @@ import type { Driver, Row } from './driver.ts'
 import {
   ABOVE_HOLDS,
   areStanding,
+  haveLostNone,
   LINEAGE_STATEMENTS,
   sharedFacts,
   DIAGNOSE_ABOVE,
@@ -118,10 +119,14 @@ const DIAGNOSE_ONCE = `SELECT ${HEAD_COLUMNS},
   EXISTS (SELECT 1 FROM audit_event WHERE id = ?2) AS recorded
   FROM ${HEAD}`
 
-/** An outcome that hands over what cannot be taken back: not after the session or the broker was stopped. */
+const ITS_TREE = `(
+  SELECT json_insert(coalesce(ancestors, '[]'), '$[#]', id) FROM session WHERE id = ?9)`
+/**
+ * An outcome that hands over what cannot be taken back: not after the session or the broker was stopped, or
+ * one of the effects ?10 was taken away.
+ */
 const INSERT_HANDED_OVER = insertEventWhere(
-  `${NOT_KILLED} AND ${areStanding(`(
-  SELECT json_insert(coalesce(ancestors, '[]'), '$[#]', id) FROM session WHERE id = ?9)`)}`,
+  `${NOT_KILLED} AND ${areStanding(ITS_TREE)} AND ${haveLostNone('?10', ITS_TREE)}`,
 )
 
 export const ACTION_STATEMENTS = {
@@ -260,7 +265,7 @@ function recordOutcome(log: AuditLog, write: OutcomeWrite): Promise<void> {
       if (credential !== undefined) {
         // Nothing was reserved for it, so nothing comes back.
         return [
-          insertEvent(INSERT_HANDED_OVER, event, [sessionId]),
+          insertEvent(INSERT_HANDED_OVER, event, [sessionId, JSON.stringify(credential.effects)]),
           insertCredential(credential, sessionId, draft.id),
         ]
       }

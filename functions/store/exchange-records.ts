@@ -26,6 +26,7 @@ import {
   areStanding,
   BUDGETS_ABOVE,
   DIAGNOSE_LISTED,
+  haveLostNone,
   LISTED_HOLD,
   readTreeBindings,
   refusalAbove,
@@ -63,10 +64,11 @@ const DIAGNOSE_DECISION_BELOW = `SELECT ${DIAGNOSIS}, ${DIAGNOSE_LISTED} FROM ${
 
 /**
  * Of a credential. ?9: a security event may have come since the decision, and found no session yet. What is
- * handed over cannot be taken back: not after the kill switch, nor below a session that ended (?10).
+ * handed over cannot be taken back: not after the kill switch, nor below a session, of ?10, that ended, or
+ * lost one of the effects ?11.
  */
 const INSERT_GRANT = insertEventWhere(
-  `NOT ${revoked('?9')} AND ${NOT_KILLED} AND ${areStanding('?10')}`,
+  `NOT ${revoked('?9')} AND ${NOT_KILLED} AND ${areStanding('?10')} AND ${haveLostNone('?11', '?10')}`,
 )
 const DIAGNOSE_GRANT = `SELECT ${HEAD_COLUMNS}, ${revoked('?2')} AS revoked FROM ${HEAD}`
 
@@ -203,7 +205,7 @@ function recordGrant(log: AuditLog, write: GrantWrite): Promise<void> {
     chain: session.id,
     draft,
     statements: (event) => [
-      insertEvent(INSERT_GRANT, event, [subjects, ancestors]),
+      insertEvent(INSERT_GRANT, event, [subjects, ancestors, JSON.stringify(credential.effects)]),
       ...insertSession(session, draft.id),
       insertCredential(credential, session.id, draft.id),
     ],

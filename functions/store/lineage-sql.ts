@@ -139,6 +139,13 @@ export function areStanding(sessions: string): string {
     AND coalesce(a.state NOT IN ('active', 'narrowed'), 1))`
 }
 
+/** Whether none of those sessions has lost any of these effects. */
+export function haveLostNone(effects: string, sessions: string): string {
+  return `NOT EXISTS (SELECT 1 FROM ${listed(sessions)} AND EXISTS (
+    SELECT 1 FROM json_each(a.removed_effects) AS r
+    WHERE r.value IN (SELECT value FROM json_each(${effects}))))`
+}
+
 /** What ?21 and ?14 stand for. */
 export function sharedFacts(shared: NonNullable<ActionWrite['shared']>): string {
   return JSON.stringify({ limits: shared.limits, removed: shared.removedEffects })

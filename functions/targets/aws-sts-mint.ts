@@ -38,7 +38,12 @@ export type PreparedAssume = {
   readonly durationSeconds: number
   readonly policy: string | null
   readonly policyArns: readonly string[]
+  /** The session policy says until when, so that it may be asked for longer than it works. */
+  readonly isEndedByPolicy: boolean
 }
+
+/** SC-01: the shortest that AWS grants. */
+export const MIN_SECONDS = 900
 
 type Site = {
   readonly target: string
@@ -53,13 +58,34 @@ const RETRY_AFTER_SECONDS = 5
 
 export async function mintFromSts(plan: MintPlan, site: Site): Promise<Result<Minted, Failure>> {
   // What `plan` of the same target made.
-  const prepared = plan.prepared as PreparedAssume
-  const askedAt = site.deps.clock.nowSeconds()
+  const whole = plan.prepared as PreparedAssume
+  const { clock } = site.deps
+  const askedAt = clock.nowSeconds()
+  const durationSeconds = secondsLeft(plan, whole, askedAt)
+  if (durationSeconds === null) return fail(failureOf(LATE))
+  const prepared = { ...whole, durationSeconds }
   const answer = await assume(prepared, site)
   if (!answer.ok) return fail(failureOf(answer.failure))
   const mismatch = mismatchOf(answer.value, prepared, askedAt)
   if (mismatch !== null) return fail(failureOf({ kind: 'foreign', code: mismatch, status: 200 }))
-  return ok(handedOver(answer.value, plan, prepared, site.settings))
+  const minted = handedOver(answer.value, plan, prepared, site.settings)
+  return minted.expiresAt > clock.nowSeconds() ? ok(minted) : fail(failureOf(LATE))
+}
+
+const LATE: AwsFault = { kind: 'unavailable', code: 'late', status: null }
+
+/**
+ * Of what was planned, judges and the store have taken their time since: AWS counts from when it is asked.
+ * Null where it would work for longer than it was planned to.
+ */
+function secondsLeft(
+  { endsAt }: MintPlan,
+  { durationSeconds, isEndedByPolicy }: PreparedAssume,
+  now: Seconds,
+): number | null {
+  const left = Math.min(durationSeconds, endsAt - now)
+  if (left < 1 || (left < MIN_SECONDS && !isEndedByPolicy)) return null
+  return Math.max(left, MIN_SECONDS)
 }
 
 async function assume(
@@ -67,7 +93,7 @@ async function assume(
   site: Site,
 ): Promise<Result<AssumedRole, AwsFault>> {
   const { settings, deps } = site
-  const { names, ...asked } = prepared
+  const { names, isEndedByPolicy: _, ...asked } = prepared
   const { roleSessionName, sourceIdentity, tags, transitiveTagKeys } = names
   const { endpoint, reach } = settings
   const common = { ...asked, endpoint, reach, roleSessionName }

@@ -19,7 +19,7 @@ export function sessionNames(
   const tags = [...own.tags]
   for (const { key, claim } of settings.tags) {
     const value = claimAt(facts.claims, claim)
-    const isText = typeof value === 'string' && TAG_VALUE.test(value) && value.length <= 256
+    const isText = typeof value === 'string' && isTagValue(value)
     // Left out, a tag could be what a policy denies by.
     if (!isText) return refused(`needs the claim ${claim} in the characters of a tag of AWS`)
     tags.push({ key, value })
@@ -29,6 +29,11 @@ export function sessionNames(
   const transitive = [...own.transitiveTagKeys, ...settings.transitiveTagKeys]
   const transitiveTagKeys = [...new Set(transitive)].filter((key) => known.includes(key))
   return ok({ ...own, tags, transitiveTagKeys })
+}
+
+/** AWS trims tags: two claims that differ by a space would be one. */
+function isTagValue(value: string): boolean {
+  return TAG_VALUE.test(value) && value.length <= 256 && value.trim() === value
 }
 
 function refused(hint: string): Result<never, Failure> {

@@ -11,11 +11,12 @@ import type { Effect, Grant, TargetPolicy } from '../core/policy.ts'
 import type { Seconds } from '../core/ports.ts'
 import { fail, ok, type Result } from '../core/result.ts'
 import type { AwsStsSettings, ManagedPolicies } from './aws-sts-config.ts'
-import type { PreparedAssume } from './aws-sts-mint.ts'
+import { MIN_SECONDS, type PreparedAssume } from './aws-sts-mint.ts'
 import { sessionNames } from './aws-sts-names.ts'
 
-/** SC-01: the shortest and the longest that AWS grants, and the longest by chained roles (SC-02). */
-const MIN_SECONDS = 900
+/** What judges and the store may take, until AWS is asked. */
+const MARGIN_SECONDS = 60
+/** SC-01: the longest that AWS grants, and the longest by chained roles (SC-02). */
 const MAX_SECONDS = 43_200
 const MAX_CHAINED_SECONDS = 3_600
 
@@ -26,8 +27,9 @@ export async function planAssume(facts: MintFacts, site: Site): Promise<Result<M
   const endsAt = endOf(facts, settings)
   const seconds = endsAt - facts.now
   if (seconds < 1) return fail({ kind: 'mint_refused', reason: 'no_time_left' })
-  // What AWS cannot do by its own clock, the session policy does: below its minimum it says until when.
-  const until = seconds < MIN_SECONDS ? endsAt : null
+  // What AWS cannot do by its own clock, the session policy does: below its minimum, or when it may be
+  // below it by the time that AWS is asked, it says until when.
+  const until = seconds < MIN_SECONDS + MARGIN_SECONDS ? endsAt : null
   const allowed = await allowedBy(facts.grants, settings.managed, until)
   if (!allowed.ok) return allowed
   const names = sessionNames(facts, settings)
@@ -38,6 +40,7 @@ export async function planAssume(facts: MintFacts, site: Site): Promise<Result<M
     durationSeconds: Math.max(seconds, MIN_SECONDS),
     policy: allowed.value.document,
     policyArns: settings.managed?.arns ?? [],
+    isEndedByPolicy: until !== null,
   }
   return ok({ action: actionOf(site, allowed.value, prepared), endsAt, prepared })
 }

@@ -53,8 +53,8 @@ async function call(
     return minted
   }
   const { token, expiresAt, record, document } = minted.value
-  const { target } = prepared.action
-  const credential = { sha256: sha256Hex(token), target, expiresAt, record }
+  const { target, effects } = prepared.action
+  const credential = { sha256: sha256Hex(token), target, expiresAt, record, effects }
   const isRecorded = await settle({ ...NO_CALL, result: 'completed', credential })
   if (isRecorded) return ok(credentialAnswer(document))
   return fail({ kind: 'unavailable', reason: 'store', retryAfterSeconds: 2 })

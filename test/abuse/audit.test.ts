@@ -22,7 +22,7 @@ function intentOf(filler: string): string {
       agent: { name: HOSTILE },
       envelope: {
         tools: Array.from({ length: 100 }, () => filler.repeat(256)),
-        objects: Array.from({ length: 100 }, () => filler.repeat(1024)),
+        objects: Array.from({ length: 100 }, () => filler.repeat(160)),
       },
     },
   ])

@@ -19,6 +19,8 @@ export type FakeMint = {
   /** What the next mints answer instead. */
   answer: ((plan: MintPlan) => Promise<Result<Minted, Failure>>) | null
   refusal: Failure | null
+  /** What a plan is of, besides its grants. */
+  role: string
 }
 
 export function fakeMint(tokenType: string = TOKEN_TYPES.awsCredentials): FakeMint {
@@ -27,6 +29,7 @@ export function fakeMint(tokenType: string = TOKEN_TYPES.awsCredentials): FakeMi
     minted: [],
     answer: null,
     refusal: null,
+    role: 'fake',
     type: {
       type: 'fake-sts',
       delivery: 'credential',
@@ -44,7 +47,7 @@ export function fakeMint(tokenType: string = TOKEN_TYPES.awsCredentials): FakeMi
           async plan(facts) {
             fake.planned.push(facts)
             if (fake.refusal !== null) return fail(fake.refusal)
-            return ok(planFor(policy.name, facts))
+            return ok(planFor(policy.name, facts, fake.role))
           },
           async mint(plan) {
             fake.minted.push(plan)
@@ -60,7 +63,7 @@ export function fakeMint(tokenType: string = TOKEN_TYPES.awsCredentials): FakeMi
   return fake
 }
 
-function planFor(target: string, { grants, endsAt, sessionId }: MintFacts): MintPlan {
+function planFor(target: string, { grants, endsAt, sessionId }: MintFacts, role: string): MintPlan {
   const effects = [...new Set(grants.flatMap((grant) => grant.effects))]
   const objects = [...new Set(grants.flatMap((grant) => grant.objects))]
   return {
@@ -72,8 +75,8 @@ function planFor(target: string, { grants, endsAt, sessionId }: MintFacts): Mint
       effects,
       objects,
       destinations: ['fake'],
-      properties: { role: 'fake' },
-      record: { role: 'fake' },
+      properties: { role },
+      record: { role },
     },
     endsAt,
     prepared: { sessionId },

@@ -73,7 +73,12 @@ describe('grants of an aws-sts target', () => {
   test('of a target with policies of its own only the form is looked at', async () => {
     const config = { ...CONFIG, policy_arns: ['arn:aws:iam::aws:policy/ReadOnlyAccess'] }
     expect(await mistakes(['read'], ['arn:aws:nothing:::a'], config)).toEqual([])
-    expect(await mistakes(['read'], ['*'], config)).toEqual(['/grants/0/objects/0 pattern'])
+    // All that they allow, which is what such a target hands over.
+    expect(await mistakes(['read'], ['*'], config)).toEqual([])
+    expect(await mistakes(['read'], ['**', 'reports'], config)).toEqual([
+      '/grants/0/objects/0 pattern',
+      '/grants/0/objects/1 pattern',
+    ])
   })
 
   test('a target with mistakes of its own hides none of the grant', async () => {

@@ -2,7 +2,7 @@
 // paid for by every session above. One suite over the embedded file, libSQL over HTTP and D1.
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { HandedOver } from '../../functions/core/minting.ts'
+import type { HandedOver, HandingOver } from '../../functions/core/minting.ts'
 import { StoreUnavailable } from '../../functions/core/records.ts'
 import type { Session } from '../../functions/core/session.ts'
 import type { Driver } from '../../functions/store/driver.ts'
@@ -62,7 +62,7 @@ describe.each(STORE_KINDS)('credentials on %s', (kind) => {
     const decision = decisionOf(session.id, { expectedRevision: revision })
     expect(await stores.records.recordDecision(decision)).toBe('recorded')
     const event = eventOf('grant', { session_id: session.id })
-    await stores.records.recordGrant({ event, session, credential })
+    await stores.records.recordGrant({ event, session, credential: handing(credential) })
     return { session, credential }
   }
 
@@ -90,7 +90,8 @@ describe.each(STORE_KINDS)('credentials on %s', (kind) => {
     const session = await open()
     await stores.records.recordAction(actionOf(session))
     const credential = handedOver()
-    await stores.records.recordOutcome({ ...outcomeOf(session.id), credential })
+    const outcome = { ...outcomeOf(session.id), credential: handing(credential) }
+    await stores.records.recordOutcome(outcome)
     expect(await stores.records.findCredential(credential.sha256)).toBe(session.id)
   })
 
@@ -132,7 +133,7 @@ describe.each(STORE_KINDS)('credentials on %s', (kind) => {
     await end(own)
     for (const session of [own, child]) {
       const credential = handedOver()
-      const outcome = { ...outcomeOf(session.id), credential }
+      const outcome = { ...outcomeOf(session.id), credential: handing(credential) }
       await expect(stores.records.recordOutcome(outcome)).rejects.toThrow(StoreUnavailable)
       expect(await stores.records.findCredential(credential.sha256)).toBeNull()
       // What became of the call is recorded all the same.
@@ -198,13 +199,13 @@ describe.each(STORE_KINDS)('credentials on %s', (kind) => {
     const decided = sessionOf({ policyRevision: revision })
     await stores.records.recordDecision(decisionOf(decided.id, { expectedRevision: revision }))
     await stores.policy.setKilled(true, eventOf('admin'))
-    const outcome = { ...outcomeOf(session.id), credential: handedOver() }
+    const outcome = { ...outcomeOf(session.id), credential: handing(handedOver()) }
     await expect(stores.records.recordOutcome(outcome)).rejects.toThrow(StoreUnavailable)
     const event = eventOf('grant', { session_id: decided.id })
     const granted = stores.records.recordGrant({
       event,
       session: decided,
-      credential: handedOver(),
+      credential: handing(handedOver()),
     })
     await expect(granted).rejects.toThrow(StoreUnavailable)
   })
@@ -212,6 +213,10 @@ describe.each(STORE_KINDS)('credentials on %s', (kind) => {
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex')
+}
+
+function handing(credential: HandedOver): HandingOver {
+  return { ...credential, effects: ['read'] }
 }
 
 function handedOver(): HandedOver {

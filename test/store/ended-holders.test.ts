@@ -27,7 +27,13 @@ describe.each(STORE_KINDS)('ended holders on %s', (kind) => {
     await stores.records.recordGrant({
       event: eventOf('grant'),
       session,
-      credential: { sha256: freshId('jti'), target, expiresAt: NOW + seconds, record: {} },
+      credential: {
+        sha256: freshId('jti'),
+        target,
+        expiresAt: NOW + seconds,
+        record: {},
+        effects: ['read'],
+      },
     })
     return session.id
   }

@@ -339,7 +339,13 @@ describe.each(STORE_KINDS)('records on %s', (kind) => {
       const grant = {
         event: eventOf('grant', marked),
         session: granted,
-        credential: { sha256: freshId('jti'), target: 'crm', expiresAt: NOW + 60, record: {} },
+        credential: {
+          sha256: freshId('jti'),
+          target: 'crm',
+          expiresAt: NOW + 60,
+          record: {},
+          effects: [],
+        },
       }
       const opens = { event: eventOf('grant', marked), session: granted }
       const action = actionOf(session, { event: eventOf('action', marked) })

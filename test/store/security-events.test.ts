@@ -119,7 +119,13 @@ describe.each(STORE_KINDS)('security events on %s', (kind) => {
     const grant = {
       event: eventOf('grant', { session_id: session.id }),
       session,
-      credential: { sha256: freshId('jti'), target: 'crm', expiresAt: NOW + 60, record: {} },
+      credential: {
+        sha256: freshId('jti'),
+        target: 'crm',
+        expiresAt: NOW + 60,
+        record: {},
+        effects: [],
+      },
       revocable: [{ key, issuedAt: NOW }],
     }
     await expect(stores.records.recordGrant(grant)).rejects.toThrow('revoked before')
