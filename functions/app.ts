@@ -13,6 +13,7 @@ import { rolePermits } from './http/admin/roles.ts'
 import { NO_STORE, problemAnswer, toResponse } from './http/error.ts'
 import { evaluationRoutes } from './http/evaluation.ts'
 import { hasProof } from './http/authorization.ts'
+import { handleEvents } from './http/events.ts'
 import { handleExchange } from './http/exchange.ts'
 import { handleAction, isGatewayTarget } from './http/gateway.ts'
 import { authorizationServerMetadata, protectedResourceMetadata } from './http/metadata.ts'
@@ -68,7 +69,7 @@ export async function createApp(
       await Promise.all([keys.ensure(), federation.ensure()])
     },
     async applyPolicy(document) {
-      const { applyPolicyDocument } = await import('./policy/startup.ts')
+      const { applyPolicyDocument } = await import('./http/admin/index.ts')
       return applyPolicyDocument(document, { ...paths, policies: stores.policy, types })
     },
     async maintain() {
@@ -119,10 +120,7 @@ function createRoutes(platform: Platform, config: Config, services: Services): H
   app.all('/token-exchange', (c) => handleExchange(c.req.raw, c.env.facts, paths))
   app.all('/introspect', (c) => handleIntrospect(c.req.raw, c.env.facts, tokenDeps))
   app.all('/revoke', (c) => handleRevoke(c.req.raw, c.env.facts, tokenDeps))
-  app.all('/events', async (c) => {
-    const { handleEvents } = await import('./http/events.ts')
-    return handleEvents(c.req.raw, c.env.facts, paths)
-  })
+  app.all('/events', (c) => handleEvents(c.req.raw, c.env.facts, paths))
   app.get('/.well-known/oauth-authorization-server', (c) =>
     c.json(authorizationServerMetadata(issuer, binding)),
   )

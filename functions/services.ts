@@ -8,6 +8,7 @@ import type { ReceiveDeps } from './core/receive-event.ts'
 import { fail, ok } from './core/result.ts'
 import type { TargetType } from './core/target.ts'
 import { readHandleClaims } from './core/token.ts'
+import { withdraw } from './core/withdrawal.ts'
 import type { Withdraw } from './core/withdrawn.ts'
 import { stsOnDemand } from './aws/deployment-sts.ts'
 import { createExternalIds, type ExternalIds } from './aws/external-id.ts'
@@ -171,7 +172,6 @@ function withdrawals(
       minting?.withdrawal === undefined ? [] : [{ target, withdrawal: minting.withdrawal }],
     )
     if (honoured.length === 0) return null
-    const { withdraw } = await import('./core/withdrawal.ts')
     return withdraw(honoured, cause, { records, clock, ids, hashing, log })
   }
 }

@@ -17,6 +17,7 @@ import { secretRoutes } from './secrets.ts'
 import { sessionStateRoutes } from './session-states.ts'
 import { sessionRoutes } from './sessions.ts'
 
+export { applyPolicyDocument } from '../../policy/startup.ts'
 export type { AdminDeps } from './contract.ts'
 export { rolePermits } from './roles.ts'
 
