@@ -153,7 +153,7 @@ test.each(families)(
 test('the Worker is built from functions/worker.ts, for a date its workerd knows', () => {
   const config = text('wrangler.jsonc')
   expect(config).toContain('"main": "dist/worker/worker.js"')
-  expect(config).toContain('"command": "node scripts/build.ts worker --quiet"')
+  expect(config).toContain('"command": "npm run --silent build -- worker --quiet"')
   expect(text('scripts/build.ts')).toContain(
     "bundleWorker('functions/worker.ts', 'dist/worker/worker.js')",
   )
