@@ -80,6 +80,8 @@ function compiledFor(
   const known = compiled.get(key)
   if (known !== undefined) return known
   const made = compileSessionPolicy(asked, actions)
+  // What is refused is of any length that a caller likes, and is not kept.
+  if (!made.ok) return made
   if (compiled.size >= MAX_COMPILED) compiled.clear()
   compiled.set(key, made)
   return made
